@@ -1,0 +1,151 @@
+"""The process environment, read once and strictly into one frozen value.
+
+A variable that is unknown (under our prefix) or malformed stops the start with one line that names
+it: a typo in a deployment must not quietly mean "default". Everything else takes plain values.
+"""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environs
+import psutil
+from marshmallow import validate
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "MEDIASTREAM_"
+MIB = 1024 * 1024
+
+
+class EnvironmentInvalid(SystemExit):
+    """A variable cannot be used. A SystemExit, so that every command ends with the line alone."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the environment asks for. Sizes are bytes, times are seconds."""
+
+    host: str
+    port: int
+    data_dir: Path
+    debug: bool
+    allowed_hosts: list[str]
+    trusted_proxies: list[str]
+    max_upload: int
+    transcodes: int
+    download_grace: float
+    ffmpeg: str | None
+    secret_key: str = field(repr=False)
+    admin_password: str | None = field(repr=False)
+
+
+KNOWN = {
+    "MEDIASTREAM_DATA_DIR", "MEDIASTREAM_STORAGE", "MEDIASTREAM_ADMIN_PASSWORD", "MEDIASTREAM_SECRET_KEY",
+    "MEDIASTREAM_ALLOWED_HOSTS", "MEDIASTREAM_TRUSTED_PROXIES", "MEDIASTREAM_DEBUG", "MEDIASTREAM_MAX_UPLOAD",
+    "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG",
+}  # fmt: skip
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Environment:
+    """Read `environ`. Raises EnvironmentInvalid, whose text is one line for the operator."""
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN)
+    if unknown:
+        raise EnvironmentInvalid(f"mediastream: unknown setting {unknown[0]}; see docs/settings.md")
+    _refuse_engines_not_built(environ)
+    try:
+        return _typed(environ)
+    except (environs.EnvError, ValueError) as fault:
+        raise EnvironmentInvalid(f"mediastream: {fault}; see docs/settings.md") from None
+    except OSError as fault:
+        raise EnvironmentInvalid(f"mediastream: the data folder cannot be used: {fault}") from None
+
+
+def _typed(environ: Mapping[str, str]) -> Environment:
+    # An empty variable counts as unset, as compose files and unit files write "no value" that way.
+    reader = _Reader({name: value for name, value in environ.items() if value != ""})
+    host = reader.str("HOST", default="127.0.0.1")
+    data_dir = Path(os.path.abspath(reader.str("MEDIASTREAM_DATA_DIR", default=str(ROOT / "var"))))
+    between = validate.Range
+    return Environment(
+        host=host,
+        port=reader.int("PORT", default=8000, validate=between(min=1, max=65535)),
+        data_dir=data_dir,
+        debug=reader.bool("MEDIASTREAM_DEBUG", default=False),
+        allowed_hosts=reader.list("MEDIASTREAM_ALLOWED_HOSTS", default=[]) or default_hosts(host),
+        trusted_proxies=reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[]),
+        max_upload=reader.int("MEDIASTREAM_MAX_UPLOAD", default=10 * 1024 * MIB, validate=between(min=MIB)),
+        transcodes=reader.int(
+            "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
+        ),
+        download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),
+        ffmpeg=reader.str("MEDIASTREAM_FFMPEG", default=None),
+        secret_key=reader.str("MEDIASTREAM_SECRET_KEY", default=None) or stored_secret(data_dir),
+        admin_password=reader.str("MEDIASTREAM_ADMIN_PASSWORD", default=None),
+    )
+
+
+class _Reader(environs.Env):
+    """environs over a mapping instead of os.environ, so that tests need no patching."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__()
+        self._environ = dict(environ)
+
+    def _get_value(self, env_key: str, default: object) -> object:
+        return self._environ.get(env_key, default)
+
+
+def _refuse_engines_not_built(environ: Mapping[str, str]) -> None:
+    """PostgreSQL, Redis, S3 and several workers come in later versions: say so rather than ignore them."""
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        if environ.get(name):
+            raise EnvironmentInvalid(f"mediastream: {name} is not supported by this version; unset it")
+    storage = environ.get("MEDIASTREAM_STORAGE") or "file"
+    if storage != "file":
+        kind = urlsplit(storage).scheme or storage
+        raise EnvironmentInvalid(f"mediastream: MEDIASTREAM_STORAGE={kind} is not supported by this version; use file")
+    workers = environ.get("WEB_CONCURRENCY") or "1"
+    if workers != "1":
+        raise EnvironmentInvalid("mediastream: WEB_CONCURRENCY over 1 is not supported by this version; use 1")
+
+
+def default_hosts(host: str) -> list[str]:
+    """The names a browser on this machine, or of this machine, may use in the Host header."""
+    names = {"localhost", "127.0.0.1", "[::1]"}
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - comparing, not binding
+        names |= {socket.gethostname(), socket.getfqdn()}
+        for addresses in psutil.net_if_addrs().values():
+            names |= {address.address for address in addresses if address.family == socket.AF_INET}
+            names |= {
+                f"[{address.address.partition('%')[0]}]" for address in addresses if address.family == socket.AF_INET6
+            }
+    else:
+        names.add(f"[{host}]" if ":" in host else host)
+    return sorted(name for name in names if re.fullmatch(r"[\w.:\-\[\]]+", name))
+
+
+def stored_secret(data_dir: Path) -> str:
+    """The generated secret key, kept with mode 0600 and shared by all processes of this data folder.
+
+    link(2) makes the first writer win without a window in which a reader sees half a key.
+    """
+    path = data_dir / "secret_key"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    draft = data_dir / f".secret_key.{os.getpid()}"
+    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(50))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text().strip()

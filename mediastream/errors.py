@@ -1,0 +1,148 @@
+"""The few typed errors of this project, each with the one HTTP answer it maps to.
+
+Code on any floor raises them; `faults.py` turns them into a page or JSON, once. The detail is a
+sentence for the person or script that caused it: what is wrong and what to do.
+"""
+
+
+class Fault(Exception):
+    """An error with an HTTP answer: `status`, a stable `error` word for scripts, and a sentence."""
+
+    status = 500
+    error = "internal"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {}
+
+
+class BadInput(Fault):
+    """The request says something that has no meaning here (400)."""
+
+    status, error = 400, "bad_input"
+
+
+class SignInNeeded(Fault):
+    """Nobody is signed in, and somebody must be (401).
+
+    RFC 9110 section 15.5.2 wants a challenge; the scheme is one no browser answers by a dialog.
+    """
+
+    status, error = 401, "sign_in_needed"
+
+    def __init__(self, detail: str = "Sign in at /accounts/login/ to see this.") -> None:
+        super().__init__(detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Cookie realm="mediastream", form-action="/accounts/login/"'}
+
+
+class NoRight(Fault):
+    """Somebody is signed in, who may not (403)."""
+
+    status, error = 403, "no_right"
+
+    def __init__(self, detail: str = "This belongs to somebody else; ask its owner to share it.") -> None:
+        super().__init__(detail)
+
+
+class Unknown(Fault):
+    """There is nothing under this address (404)."""
+
+    status, error = 404, "unknown"
+
+
+class MethodNotAllowed(Fault):
+    """The address exists, the method does not apply to it (405 with Allow)."""
+
+    status, error = 405, "method_not_allowed"
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        super().__init__(f"This address takes {', '.join(methods)} only.")
+        self.methods = methods
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Allow": ", ".join(self.methods)}
+
+
+class NotReady(Fault):
+    """The item exists but is in a state that does not allow this (409)."""
+
+    status, error = 409, "not_ready"
+
+
+class BodyTooLarge(Fault):
+    """The request body is over its bound (413, RFC 9110 section 15.5.14)."""
+
+    status, error = 413, "too_large"
+
+
+class NotMedia(Fault):
+    """The uploaded file is not media that this server takes (415)."""
+
+    status, error = 415, "not_media"
+
+
+class PreconditionFailed(Fault):
+    """A condition of the request does not hold for what is stored now (412)."""
+
+    status, error = 412, "precondition_failed"
+
+    def __init__(self) -> None:
+        super().__init__("The file has changed since the state your request asks for; fetch it again.")
+
+
+class RangeNotSatisfiable(Fault):
+    """No byte asked for exists (416 with the size, RFC 9110 section 15.5.17). `size`: bytes."""
+
+    status, error = 416, "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range lies outside the file, which has {size} bytes.")
+        self.size = size
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Range": f"bytes */{self.size}", "Accept-Ranges": "bytes"}
+
+
+class Busy(Fault):
+    """A limit is reached for now (503 with Retry-After, RFC 9110 section 10.2.3). `retry_after`: seconds."""
+
+    status, error = 503, "busy"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class SourceFailed(Busy):
+    """A camera's source gives no picture now (503); it is tried again by itself."""
+
+    error = "source_failed"
+
+
+class DiskFull(Fault):
+    """There is no room to store this (507, RFC 4918 section 11.5)."""
+
+    status, error = 507, "disk_full"
+
+
+class TranscodeFailed(Fault):
+    """FFmpeg could not make the stream (500); the detail says why, in FFmpeg's words."""
+
+    error = "transcode_failed"
+
+
+class StreamCut(Exception):
+    """A body cannot go on: the connection must be cut, never ended as if all had been sent."""

@@ -1,0 +1,89 @@
+"""What a fresh data folder gets: an administrator, a camera, a few clips. Does nothing a second time."""
+
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ffmpeg as ffmpeg_python
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand
+
+from media_library import ingest
+from media_library.models import Media
+from mediastream import ffmpeg, homeloop, process
+from mediastream.access import Visibility
+from mediastream.ffmpeg import last_words
+from mediastream.live.models import Camera
+from mediastream.live.sources import TEST_PATTERN
+
+SECONDS = 20
+# Title, file name, picture, tone in Hz, encoders. The last is one no browser plays as it is.
+LIFE = "life=size=480x270:rate=25:mold=12:life_color=#8fd4ff:death_color=#20415a:ratio=0.12:seed=7"
+CLIPS = (
+    ("Mandelbrot", "mandelbrot.mp4", "mandelbrot=size=960x540:rate=25", 220, ("libx264", "aac")),
+    ("Colours", "colours.webm", "gradients=size=960x540:rate=25:speed=0.02:n=6", 330, ("libvpx", "libopus")),
+    ("Game of life (MPEG-4 in AVI)", "life.avi", LIFE, 440, ("mpeg4", "libmp3lame")),
+)
+
+
+class Command(BaseCommand):
+    help = "Fills a fresh data folder with an administrator, a test pattern and demo clips."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        marker = Path(settings.DATA_DIR) / "first_run_done"
+        if marker.exists():
+            return
+        self._administrator()
+        Camera.objects.get_or_create(
+            slug="test-pattern",
+            defaults={"name": "Test pattern", "source": TEST_PATTERN, "visibility": Visibility.PUBLIC},
+        )
+        self._clips()
+        marker.touch()
+
+    def _administrator(self) -> None:
+        users = get_user_model().objects
+        if users.filter(is_superuser=True).exists():
+            return
+        password = settings.ENVIRONMENT.admin_password
+        shown = "from MEDIASTREAM_ADMIN_PASSWORD" if password else secrets.token_urlsafe(12)
+        users.create_superuser("admin", "", password or shown)
+        self.stdout.write(
+            f"Administrator: admin, password: {shown}\n(shown this once; change it at /admin/password_change/)"
+        )
+
+    def _clips(self) -> None:
+        """A clip that cannot be made is left out and said; the server is as good without."""
+        made = set(Media.objects.values_list("original_name", flat=True))
+        with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+            for title, name, picture, tone, encoders in CLIPS:
+                if name in made:
+                    continue
+                path = Path(folder) / name
+                argv = clip_argv(ffmpeg.executable(settings.FFMPEG), path, picture, tone, encoders)
+                finished = homeloop.call(process.run(argv, timeout=120))
+                if finished.returncode == 0:
+                    ingest.add_file(path, title=title, visibility=Visibility.PUBLIC)
+                else:
+                    self.stderr.write(f"No demo clip {name}: {last_words(finished.stderr)}")
+
+
+def clip_argv(executable: str, path: Path, picture: str, tone: int, encoders: tuple[str, str]) -> list[str]:
+    video = ffmpeg_python.input(picture, f="lavfi", t=SECONDS)
+    sound = ffmpeg_python.input(f"sine=frequency={tone}:beep_factor=4:sample_rate=48000", f="lavfi", t=SECONDS)
+    options = {
+        "vcodec": encoders[0],
+        "acodec": encoders[1],
+        "pix_fmt": "yuv420p",
+        "g": 50,
+        "b:v": "1500k",
+        "ac": 2,
+    }
+    if encoders[0] == "libx264":
+        options |= {"preset": "veryfast", "movflags": "+faststart"}
+    if encoders[0] == "libvpx":
+        options |= {"deadline": "realtime", "cpu-used": 8}
+    output = ffmpeg_python.output(video, sound.filter("volume", 0.2), str(path), **options)
+    return [str(word) for word in output.global_args("-nostdin", "-loglevel", "error").compile(cmd=executable)]

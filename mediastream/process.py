@@ -1,0 +1,208 @@
+"""One child process: own group, drained stderr, bounded stop, reaped. The only file that makes children.
+
+Three facts shape it:
+
+- A full stderr pipe stops a child for good, so stderr is always read, and only its tail kept.
+- Children must not outlive us, not even by kill -9, which runs no handler: `setpriv --pdeathsig KILL`
+  has the kernel end them. The signal is tied to the forking thread, hence the home loop (homeloop.py).
+- preexec_fn is unsafe beside threads (Python's subprocess documentation), so limits are set by
+  `prlimit`, which like setpriv execs the next program: the pid stays the child's own.
+
+After kvmd's aioproc: TERM, a grace, KILL, reap; and whoever stops a child may be cancelled meanwhile.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+logger = logging.getLogger(__name__)
+
+PIPE = asyncio.subprocess.PIPE
+DEVNULL = asyncio.subprocess.DEVNULL
+TAIL_LINES = 40
+LINE_BYTES = 500
+SECRET_PREFIXES = ("MEDIASTREAM_", "DATABASE_URL", "REDIS_URL", "AWS_")
+
+# A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
+_reapers: set[asyncio.Task[int]] = set()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use at most; None is no limit. Bytes, CPU seconds, bytes of one written file."""
+
+    address_space: int | None = None
+    cpu_seconds: int | None = None
+    file_size: int | None = None
+
+    def argv(self) -> list[str]:
+        given = {"--as": self.address_space, "--cpu": self.cpu_seconds, "--fsize": self.file_size}
+        return [
+            "prlimit",
+            "--core=0",
+            *(f"{flag}={value}" for flag, value in given.items() if value is not None),
+            "--",
+        ]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a child ended: `returncode` is negative for a signal."""
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+
+
+class ChildTimeout(Exception):
+    """The child did not finish before its deadline, and was ended."""
+
+
+def guarded(argv: Sequence[str], limits: Limits) -> list[str]:
+    """`argv` behind what ties its life to ours and limits it."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *limits.argv(), *argv]
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment without what a child has no use for: secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
+
+
+class Child:
+    """A running child. Make it with `spawn`, on the home loop; end it with `stop`, which is safe to repeat."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+        self._process = process
+        self.name = name
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
+        _reapers.add(self._reaper)
+        self._reaper.add_done_callback(_reapers.discard)
+
+    @classmethod
+    async def spawn(cls, argv: Sequence[str], limits: Limits = Limits(), stdout: int = PIPE) -> Self:
+        """Start `argv`. Raises OSError if the program cannot be run.
+
+        Shielded: a cancellation between fork and return would leave a child that nobody owns.
+        """
+        starting = asyncio.ensure_future(cls._start(argv, limits, stdout))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_end_unwanted)
+            raise
+
+    @classmethod
+    async def _start(cls, argv: Sequence[str], limits: Limits, stdout: int) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            *guarded(argv, limits),
+            stdin=DEVNULL,
+            stdout=stdout,
+            stderr=PIPE,
+            env=child_environment(),
+            start_new_session=True,
+        )
+        return cls(process, os.path.basename(argv[0]))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def stderr(self) -> str:
+        """The last lines the child said, at most TAIL_LINES."""
+        return "\n".join(self._tail)
+
+    async def read(self, size: int) -> bytes:
+        """Up to `size` bytes of stdout as soon as there are any; b"" at its end."""
+        assert self._process.stdout is not None, "spawned without a stdout pipe"
+        return await self._process.stdout.read(size)
+
+    async def wait(self) -> int:
+        """Wait for the child's own end and return its code. Cancelling this does not end the child."""
+        return await asyncio.shield(self._reaper)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send to the whole group; nothing happens once the child is reaped."""
+        if self.running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End the child now; `stop` or `wait` reaps it."""
+        self.signal(signal.SIGKILL)
+
+    async def stop(self, grace: float = 0.0) -> int:
+        """End the child and reap it: TERM and up to `grace` seconds first if there are any, then KILL.
+
+        The KILL is sent before the first await where grace is 0, so that even a cancelled stop ends it.
+        """
+        if grace > 0 and self.running:
+            self.signal(signal.SIGTERM)
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(self._reaper), grace)
+        self.kill()
+        self._close_stdout()
+        return await self.wait()
+
+    def _close_stdout(self) -> None:
+        """Close our end now: a full pipe nobody reads would keep asyncio from reporting the end."""
+        transport = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        if transport is not None:
+            transport.close()
+
+    async def _reap(self) -> int:
+        stderr = self._process.stderr
+        assert stderr is not None
+        while chunk := await stderr.read(4096):
+            for line in chunk.decode(errors="replace").splitlines():
+                if line.strip():
+                    self._tail.append(line[:LINE_BYTES])
+        return await self._process.wait()
+
+
+def _end_unwanted(starting: "asyncio.Future[Any]") -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().signal(signal.SIGKILL)
+
+
+async def run(
+    argv: Sequence[str],
+    timeout: float,
+    limits: Limits = Limits(),
+    max_stdout: int = 1024 * 1024,
+) -> Finished:
+    """Run `argv` to its end. `timeout`: seconds; `max_stdout`: bytes kept, a child that says more is ended.
+
+    Raises ChildTimeout after the deadline, OSError if the program cannot be run.
+    """
+    child = await Child.spawn(argv, limits)
+    said = bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            while len(said) <= max_stdout and (chunk := await child.read(65536)):
+                said += chunk
+            returncode = await child.wait() if len(said) <= max_stdout else await child.stop()
+    except TimeoutError:
+        raise ChildTimeout(f"{child.name} did not finish within {timeout:g} seconds") from None
+    finally:
+        await child.stop()
+    return Finished(returncode, bytes(said), child.stderr)
+
+
+def detach(argv: Sequence[str]) -> None:
+    """Start `argv` to live on after this command has ended, with no terminal: for `--no-wait`."""
+    subprocess.Popen(
+        list(argv), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True, close_fds=True
+    ).returncode = 0  # not ours to wait for: init adopts it when this command ends
