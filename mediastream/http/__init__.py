@@ -1,0 +1,1 @@
+"""Pure HTTP: headers or bytes in, frozen values out. No Django, no asyncio, no input or output."""

@@ -1,0 +1,89 @@
+"""One client connection of our worker: what gunicorn's protocol does, plus an eye on its progress.
+
+The ASGI extension "mediastream.connection" hands the handler this object: `patience` says how long the
+socket may take no byte, `cut` ends it at once.
+
+Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): ASGIProtocol's attributes
+`transport`, `app`, `_closed`, `_awaiting_request` and `_close_transport`.
+"""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.asgi.protocol import ASGIProtocol
+
+if TYPE_CHECKING:
+    from mediastream.server.worker import MediaWorker
+
+EXTENSION = "mediastream.connection"
+PATIENCE = 60.0  # seconds, until a response asks for more
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """Made by the worker for each accepted socket; the worker's set of them is how it finds the stalled."""
+
+    def __init__(self, worker: "MediaWorker") -> None:
+        super().__init__(worker)
+        self._application: Callable[..., Awaitable[None]] = worker.asgi
+        self.app = self._call
+        self.patience = PATIENCE
+        self._lost = asyncio.Event()
+        self._pending = 0
+        self._pending_since = 0.0
+
+    async def _call(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.patience = PATIENCE
+        scope.setdefault("extensions", {})[EXTENSION] = self
+        await self._application(scope, receive, send)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.worker.connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.worker.connections.discard(self)
+        super().connection_lost(exc)
+        self._lost.set()
+
+    async def cut(self) -> None:
+        """End the connection now, unsent bytes dropped, so that the client sees a stream broken off."""
+        self.transport.abort()
+        # gunicorn would log the response as incomplete until it knows of the end, which it learns in a later turn.
+        await self._lost.wait()
+
+    def close_if_idle(self) -> None:
+        """Close a kept-alive connection that waits for its next request."""
+        if self._awaiting_request:
+            self._close_transport()
+
+    def abort_if_stalled(self, now: float) -> bool:
+        """Abort if bytes wait to be sent and their number has not moved for `patience` seconds of `now`'s clock.
+
+        While a sender is paused the number can only fall, and falls with every byte the client takes;
+        a sender that is not paused changes it. So a number that stands still is a client that does.
+        """
+        pending = self._unsent()
+        if pending == 0 or pending != self._pending:
+            self._pending, self._pending_since = pending, now
+            return False
+        if now - self._pending_since < self.patience:
+            return False
+        self.transport.abort()
+        return True
+
+    def _unsent(self) -> int:
+        """Bytes the client has not acknowledged: in our buffer, and in the kernel's (SIOCOUTQ, tcp(7))."""
+        if self.transport is None or (self.transport.is_closing() and self._closed and self._conn_lost_handled):
+            return 0
+        queued = 0
+        socket = self.transport.get_extra_info("socket")
+        if socket is not None:
+            try:
+                queued = struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+            except OSError:
+                return 0
+        return int(self.transport.get_write_buffer_size()) + queued

@@ -1,0 +1,104 @@
+// The watch page's player. A file the browser can play is played as it is, with the browser's own controls;
+// any other comes transcoded, as a stream that has neither length nor ranges: there the position is
+// start + currentTime, and a seek asks for the stream anew.
+
+const box = document.getElementById("player");
+const video = box.querySelector("video");
+const message = box.querySelector(".message");
+const controls = box.querySelector(".controls");
+const seek = controls.querySelector("input");
+const duration = Number(box.dataset.duration) || 0;
+
+let start = 0; // seconds into the item at which the present stream begins
+let seeking = false; // the handle is being dragged
+let retries = 0;
+
+const clock = (seconds) => {
+  const whole = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  if (!parts[0]) parts.shift();
+  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
+};
+const position = () => start + (video.currentTime || 0);
+const say = (text) => { message.textContent = text; message.hidden = !text; };
+
+function playFile() {
+  video.controls = true;
+  video.src = box.dataset.file;
+  // The type can promise more than the decoder keeps: then the stream takes over where it stopped.
+  video.addEventListener("error", () => playStream(video.currentTime, !video.paused), { once: true });
+}
+
+function playStream(from, playing) {
+  video.controls = false;
+  controls.hidden = false;
+  document.getElementById("how").textContent = "Transcoded";
+  video.addEventListener("error", resume);
+  video.addEventListener("ended", ended);
+  video.addEventListener("timeupdate", show);
+  video.addEventListener("playing", () => { retries = 0; say(""); });
+  video.addEventListener("waiting", () => say("Loading…"));
+  for (const event of ["play", "pause", "ended"]) video.addEventListener(event, show);
+  restart(from, playing);
+}
+
+function restart(from, playing = !video.paused) {
+  start = Math.min(Math.max(from, 0), Math.max(duration - 0.5, 0));
+  video.src = `${box.dataset.stream}?start=${start.toFixed(3)}`;
+  if (playing) video.play().catch(() => {});
+  show();
+}
+
+// The server ends a stream nobody reads; and says why when it cannot make one. Ask it, then go on or tell.
+async function resume() {
+  const at = position();
+  const playing = !video.paused;
+  if (retries++ < 3) {
+    say("Reconnecting…");
+    setTimeout(() => restart(at, playing), 500 * retries);
+    return;
+  }
+  const answer = await fetch(`${box.dataset.stream}?start=${at.toFixed(3)}`).catch(() => null);
+  const fault = answer && !answer.ok ? await answer.json().catch(() => null) : null;
+  answer?.body?.cancel();
+  say(fault?.detail ?? "The stream broke off. Press play to try again.");
+}
+
+function ended() {
+  if (duration && position() < duration - 1.5) resume();
+}
+
+function show() {
+  if (!seeking) seek.value = position();
+  controls.querySelector("[data-show=position]").textContent = clock(seeking ? Number(seek.value) : position());
+  controls.querySelector("[data-do=play]").textContent = video.paused ? "▶" : "⏸";
+  controls.querySelector("[data-do=mute]").textContent = video.muted ? "🔇" : "🔊";
+}
+
+function toggle() {
+  if (!video.paused) return video.pause();
+  if (video.error) { retries = 0; return restart(position(), true); }
+  if (video.ended) return restart(0, true);
+  return video.play().catch(() => {});
+}
+
+seek.addEventListener("input", () => { seeking = true; show(); });
+seek.addEventListener("change", () => { seeking = false; restart(Number(seek.value)); });
+controls.addEventListener("click", (event) => {
+  const what = event.target.dataset.do;
+  if (what === "play") toggle();
+  if (what === "mute") { video.muted = !video.muted; show(); }
+  if (what === "full") document.fullscreenElement ? document.exitFullscreen() : box.requestFullscreen();
+});
+video.addEventListener("click", () => { if (!video.controls) toggle(); });
+box.addEventListener("keydown", (event) => {
+  if (video.controls || event.target === seek) return;
+  const step = { ArrowLeft: -10, ArrowRight: 10 }[event.key];
+  if (event.key === " ") toggle();
+  else if (step) restart(position() + step);
+  else return;
+  event.preventDefault();
+});
+
+if (box.dataset.type && video.canPlayType(box.dataset.type)) playFile();
+else playStream(0, false);

@@ -1,0 +1,24 @@
+"""The whole HTTP surface, one table. /hls/, /feeds/ and /metrics are yet to be built."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from mediastream import health, staticfiles
+
+urlpatterns = [
+    path("", include("media_library.views")),
+    path("", include("transcode.views")),
+    path("live/", include(("mediastream.live.views", "live"))),
+    path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("healthz/live", health.live),
+    path("healthz/ready", health.ready),
+    path("static/<path:name>", staticfiles.static),
+]
+
+handler400 = "mediastream.faults.bad_request"
+handler403 = "mediastream.faults.forbidden"
+handler404 = "mediastream.faults.not_found"
+handler500 = "mediastream.faults.server_error"
