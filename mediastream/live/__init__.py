@@ -1,0 +1,1 @@
+"""Live cameras: one capture for all viewers, as multipart JPEG."""
