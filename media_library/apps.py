@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class MediaLibraryConfig(AppConfig):
+    name = "media_library"
+    verbose_name = "Media library"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.db.models.signals import post_delete
+
+        from media_library.deletion import forget_files
+        from media_library.models import Media
+
+        post_delete.connect(forget_files, Media)

@@ -1,0 +1,31 @@
+"""The admin's form: the probe looks at an upload before it is stored."""
+
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import TemporaryUploadedFile
+
+from media_library import ingest
+from media_library.models import Media
+from mediastream.errors import NotMedia
+
+
+class MediaForm(forms.ModelForm):
+    """`inspection` is what the probe said of a new file; None if the file was not changed."""
+
+    inspection: ingest.Inspection | None = None
+
+    class Meta:
+        model = Media
+        fields = ("title", "file", "visibility", "owner")
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if isinstance(file, TemporaryUploadedFile):
+            try:
+                self.inspection = ingest.inspect(Path(file.temporary_file_path()))
+            except NotMedia as fault:
+                raise ValidationError(fault.detail) from None
+        return file

@@ -1,0 +1,47 @@
+"""Stores files as an upload would."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from media_library import ingest
+from media_library.models import Media, State
+from mediastream import process
+from mediastream.access import Visibility
+from mediastream.environment import ROOT
+from mediastream.errors import Fault
+
+
+class Command(BaseCommand):
+    help = "Stores files in the library, waits until they are ready, and prints a JSON line for each."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+        parser.add_argument("--title", default="", help="instead of the file's name")
+        parser.add_argument("--visibility", choices=Visibility.values, default=Visibility.MEMBERS)
+        parser.add_argument("--no-wait", action="store_true", help="probe in a process of its own that goes on after")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stored = [self._store(path, options) for path in options["files"]]
+        for media in stored:
+            self.stdout.write(json.dumps({"id": str(media.pk), "title": media.title, **media.links()}))
+        if options["no_wait"]:
+            names = [str(media.pk) for media in stored]
+            process.detach([sys.executable, str(ROOT / "manage.py"), "probe_media", *names])
+
+    def _store(self, path: Path, options: dict[str, Any]) -> Media:
+        try:
+            media = ingest.add_file(
+                path, title=options["title"], visibility=options["visibility"], probe=not options["no_wait"]
+            )
+        except Fault as fault:
+            raise CommandError(f"{path}: {fault.detail}") from None
+        except OSError as fault:
+            raise CommandError(f"{path}: {fault.strerror}") from None
+        if media.state == State.FAILED:
+            raise CommandError(f"{path}: stored as {media.pk}, but: {media.reason}")
+        return media

@@ -1,0 +1,43 @@
+"""Where stored files lie: django-storages' seam, with local files by default.
+
+Settings name the backend (`STORAGES`); code goes through `django.core.files.storage.default_storage`.
+Stored names are random and never used twice: they are what ETags stand on.
+"""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+
+class LocalStorage(FileSystemStorage):
+    """Files in a folder, each put in place whole by a rename, or not at all."""
+
+    def _save(self, name: str, content: "File[Any]") -> str:
+        """Copy to a temporary file of the same file system first, unless `content` is one already."""
+        if hasattr(content, "temporary_file_path"):
+            return str(super()._save(name, content))  # type: ignore[misc]
+        target = Path(self.path(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=settings.FILE_UPLOAD_TEMP_DIR)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in content.chunks():
+                    file.write(chunk)
+                os.fchmod(file.fileno(), 0o644)
+            os.rename(draft, target)
+        except BaseException:
+            os.unlink(draft)
+            raise
+        return name
+
+
+def stored_name(folder: str, suffix: str) -> str:
+    """A name that has not been used and will not be: 128 random bits."""
+    token = secrets.token_hex(16)
+    return f"{folder}/{token[:2]}/{token}{suffix}"
