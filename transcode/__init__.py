@@ -1,0 +1,1 @@
+"""FFmpeg between a stored file and a viewer: transcoding on the fly, and posters."""

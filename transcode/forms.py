@@ -1,0 +1,34 @@
+"""The query of a stream's address, parsed once and strictly."""
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from mediastream.errors import BadInput
+from transcode.profiles import DEFAULT, PROFILES, Profile
+
+
+class StreamForm(forms.Form):
+    """`start`: seconds from the item's beginning; `profile`: a name from profiles.py."""
+
+    start = forms.FloatField(min_value=0, required=False)
+    profile = forms.ChoiceField(choices=[(name, name) for name in PROFILES], required=False)
+
+
+def parse(query: QueryDict, duration: float | None) -> tuple[float, Profile]:
+    """Start and profile. Raises BadInput, which names the field; `duration` None: not known, so no start past it."""
+    form = StreamForm(query)
+    if not form.is_valid():
+        field, faults = next(iter(form.errors.items()))
+        raise BadInput(f"{field}: {' '.join(str(fault) for fault in faults)} {_hint(field)}")
+    values: dict[str, Any] = form.cleaned_data
+    start = values["start"] or 0.0
+    if start > 0 and start >= (duration or 0.0):
+        length = "unknown" if duration is None else f"{duration:.3f} seconds"
+        raise BadInput(f"start: {start:g} lies past the end; the length is {length}.")
+    return start, PROFILES[values["profile"] or DEFAULT]
+
+
+def _hint(field: str) -> str:
+    return f"Profiles are {', '.join(PROFILES)}." if field == "profile" else "Give seconds, such as 12.5."

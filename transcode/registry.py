@@ -1,0 +1,64 @@
+"""The transcodes of this process, and the bound on how many run at once. Lives on the home loop."""
+
+import asyncio
+
+from mediastream.bodies import CHUNK, ProcessBody
+from mediastream.errors import Busy, TranscodeFailed
+from mediastream.ffmpeg import last_words
+from mediastream.process import Child
+
+FIRST_BYTE = 20.0  # seconds FFmpeg may take to its first byte: opening, seeking, the first group of pictures
+RETRY_AFTER = 5  # seconds
+
+_running = 0
+
+
+def running() -> int:
+    """Transcodes under way now."""
+    return _running
+
+
+async def open_transcode(argv: list[str], limit: int) -> ProcessBody:
+    """Start FFmpeg and wait for its first bytes, so that a failure can still be an HTTP error.
+
+    `limit`: how many may run at once. Raises Busy past it and when no byte comes in time, TranscodeFailed
+    when FFmpeg ends without one. The body owns the child and its place from here on.
+    """
+    global _running
+    if _running >= limit:
+        raise Busy(f"All {limit} places for transcoding are taken; try again in a moment.", RETRY_AFTER)
+    _running += 1
+    try:
+        child = await _spawn(argv)
+        try:
+            return ProcessBody(child, await _first_bytes(child), _leave)
+        except BaseException:
+            await child.stop()
+            raise
+    except BaseException:
+        _leave()
+        raise
+
+
+def _leave() -> None:
+    global _running
+    _running -= 1
+
+
+async def _spawn(argv: list[str]) -> Child:
+    try:
+        return await Child.spawn(argv)
+    except OSError as fault:
+        raise TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
+
+
+async def _first_bytes(child: Child) -> bytes:
+    try:
+        async with asyncio.timeout(FIRST_BYTE):
+            first = await child.read(CHUNK)
+    except TimeoutError:
+        raise Busy(f"FFmpeg gave nothing within {FIRST_BYTE:g} seconds; try again.", RETRY_AFTER) from None
+    if not first:
+        await child.wait()
+        raise TranscodeFailed(f"This file cannot be transcoded: {last_words(child.stderr)}.")
+    return first
