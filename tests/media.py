@@ -1,0 +1,41 @@
+"""Clips made by FFmpeg for the tests, each once for a session."""
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import imageio_ffmpeg
+
+BUNDLED = imageio_ffmpeg.get_ffmpeg_exe()
+VIDEO = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
+SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p"]
+FAST = ["-movflags", "+faststart"]
+
+RECIPES: dict[str, list[str]] = {
+    "h264.mp4": [*VIDEO, *SOUND, "-t", "10", *H264, "-c:a", "aac", *FAST],
+    "silent.mp4": [*VIDEO, "-t", "3", *H264, *FAST],
+    "yuv444.mp4": [*VIDEO, *SOUND, "-t", "10", *H264[:-1], "yuv444p", "-c:a", "aac", *FAST],
+    "mpeg4.avi": [*VIDEO, *SOUND, "-t", "10", "-c:v", "mpeg4", "-c:a", "libmp3lame"],
+    "vp8.webm": [*VIDEO, *SOUND, "-t", "3", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"],
+    "sound.mp3": [*SOUND, "-t", "3", "-c:a", "libmp3lame"],
+    "odd.mp4": ["-f", "lavfi", "-i", "testsrc2=size=322x182:rate=25", "-t", "2", *H264, *FAST],
+    "long.mp4": [*VIDEO, *SOUND, "-t", "600", *H264, "-c:a", "aac", *FAST],
+}
+
+
+@dataclass
+class Clips:
+    folder: Path
+    made: dict[str, Path] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self.made:
+            path = self.folder / name
+            run_ffmpeg([*RECIPES[name], str(path)])
+            self.made[name] = path
+        return self.made[name]
+
+
+def run_ffmpeg(arguments: list[str]) -> None:
+    subprocess.run([BUNDLED, "-nostdin", "-loglevel", "error", "-y", *arguments], check=True, timeout=120)
