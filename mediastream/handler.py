@@ -120,12 +120,14 @@ class MediaHandler(ASGIHandler):
         response = fault_response(fault, headers.get(b"accept", b"").decode("latin-1"))
         response["Connection"] = "close"
         await self._send_page(response, scope, send)
-        if headers.get(b"expect", b"").lower() == b"100-continue":
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
-                    pass
+        if headers.get(b"expect", b"").lower() != b"100-continue":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
+                        pass
+        connection = scope.get("extensions", {}).get(CONNECTION)
+        if connection is not None:
+            connection.close()
 
     # The answer.
 

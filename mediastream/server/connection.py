@@ -55,10 +55,14 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         # gunicorn would log the response as incomplete until it knows of the end, which it learns in a later turn.
         await self._lost.wait()
 
+    def close(self) -> None:
+        """End the connection once what was written has gone out."""
+        self._close_transport()
+
     def close_if_idle(self) -> None:
         """Close a kept-alive connection that waits for its next request."""
         if self._awaiting_request:
-            self._close_transport()
+            self.close()
 
     def abort_if_stalled(self, now: float) -> bool:
         """Abort if bytes wait to be sent and their number has not moved for `patience` seconds of `now`'s clock.

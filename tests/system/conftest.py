@@ -1,0 +1,41 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.media import Clips
+from tests.system.harness import Server
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder after its first run, to copy: making the demo takes longer than the tests."""
+    folder = tmp_path_factory.mktemp("system") / "seeded"
+    server = Server.start(folder)
+    server.stop()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(seeded: Path) -> Iterator[Server]:
+    """One server for all tests that leave it as they found it."""
+    started = Server.start(shutil.copytree(seeded, seeded.parent / "shared"), MEDIASTREAM_TRANSCODES="4")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def own_server(seeded: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server that the test may kill."""
+    started = Server.start(shutil.copytree(seeded, tmp_path / "own"))
+    yield started
+    started.close_opened()
+    if started.process.poll() is None:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def long_clip(server: Server, clips: Clips) -> dict[str, str]:
+    """Ten minutes of H.264: a transcode of it does not end by itself within a test."""
+    return server.add_media(clips["long.mp4"])

@@ -1,0 +1,149 @@
+"""The real server, started by its real command in a data folder of its own, and looked at from outside."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> float:
+    """Poll until `condition` holds; returns the seconds it took. Fails with `what` when they are over."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+    return time.monotonic() - started
+
+
+@dataclass
+class Server:
+    """A running `script/server`. `process` is the command itself, which becomes gunicorn's arbiter."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    data_dir: Path
+    log: Path
+    opened: list[socket.socket] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, data_dir: Path, **environment: str) -> "Server":
+        port = free_port()
+        log = data_dir.parent / f"{data_dir.name}.log"
+        env = {
+            **os.environ,
+            "PORT": str(port),
+            "MEDIASTREAM_DATA_DIR": str(data_dir),
+            "MEDIASTREAM_ADMIN_PASSWORD": PASSWORD,
+            **environment,
+        }
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [ROOT / "script" / "server"], cwd=ROOT, env=env, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+        server = cls(process, port, data_dir, log)
+        wait_until(server.answers, 120, "the server to answer")
+        return server
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, f"the server ended: {self.log.read_text()[-2000:]}"
+        try:
+            with urllib.request.urlopen(self.url("/healthz/ready"), timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def connect(self, timeout: float = 20.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def open(self, path: str) -> socket.socket:
+        """A connection that has asked for `path`; closed with the server if not before."""
+        connection = self.connect()
+        self.opened.append(connection)
+        connection.sendall(request(path))
+        return connection
+
+    def close_opened(self) -> None:
+        while self.opened:
+            self.opened.pop().close()
+
+    def manage(self, *arguments: str) -> str:
+        env = {**os.environ, "MEDIASTREAM_DATA_DIR": str(self.data_dir)}
+        finished = subprocess.run(
+            [ROOT / ".venv/bin/python", ROOT / "manage.py", *arguments], env=env, capture_output=True, text=True
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    def add_media(self, *arguments: str | Path) -> dict[str, str]:
+        added: dict[str, str] = json.loads(self.manage("add_media", "--visibility", "public", *map(str, arguments)))
+        return added
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def worker(self) -> psutil.Process:
+        return psutil.Process(self.process.pid).children()[0]
+
+    def ffmpegs(self) -> list[psutil.Process]:
+        """Children of the worker that are FFmpeg, or still on their way to it; zombies count."""
+        return self.worker().children(recursive=True)
+
+    def descriptors(self) -> int:
+        return self.worker().num_fds()
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> float:
+        """Send the signal; returns the seconds until the server and all its children were gone."""
+        children = self.children()
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(seconds)
+        _gone, alive = psutil.wait_procs(children, timeout=seconds)
+        assert not alive, alive
+        return time.monotonic() - started
+
+
+def request(path: str, *headers: str, method: str = "GET") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def read_head(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (lower case) and what of the body came with them."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(4096)
+        assert chunk, f"closed after {received!r}"
+        received += chunk
+    head, _, rest = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(status.split()[1]), headers, rest
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with a RST, as a client that crashes does."""
+    import struct
+
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()

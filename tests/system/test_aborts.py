@@ -1,0 +1,127 @@
+"""Clients that leave: at once, by a reset, paused, in the middle. Nothing of them may stay behind."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.harness import Server, read_head, request, reset, wait_until
+
+pytestmark = pytest.mark.system
+
+ROUNDS = 200
+
+
+def leave(connection: socket.socket) -> None:
+    connection.close()
+
+
+def read_some(connection: socket.socket) -> None:
+    read_head(connection)
+    connection.recv(1000)
+
+
+def not_at_all(connection: socket.socket) -> None:
+    """The client goes before it has seen a byte, perhaps before FFmpeg has said one."""
+
+
+def settle(server: Server) -> int:
+    wait_until(lambda: not server.ffmpegs(), 10, "no child of the worker")
+    wait_until(lambda: not connections(server), 10, "no open connection")
+    return server.descriptors()
+
+
+def connections(server: Server) -> list[object]:
+    return [c for c in server.worker().net_connections("tcp") if c.status == "ESTABLISHED"]
+
+
+@pytest.mark.parametrize("close", [leave, reset])
+@pytest.mark.parametrize("before", [read_some, not_at_all])
+def test_aborted_transcodes_leave_nothing(
+    server: Server,
+    long_clip: dict[str, str],
+    before: Callable[[socket.socket], None],
+    close: Callable[[socket.socket], None],
+) -> None:
+    def abort(position: int) -> None:
+        connection = server.connect()
+        connection.sendall(request(f"{long_clip['stream']}?start={position % 500}&profile=360p"))
+        before(connection)
+        close(connection)
+
+    abort(0)
+    baseline = settle(server)
+    for position in range(ROUNDS // 4):
+        abort(position)
+        if position % 4 == 3:
+            wait_until(lambda: len(server.ffmpegs()) < 4, 10, "a free place")
+    assert settle(server) <= baseline
+
+
+@pytest.mark.parametrize("close", [leave, reset])
+def test_aborted_ranges_leave_nothing(
+    server: Server, long_clip: dict[str, str], close: Callable[[socket.socket], None]
+) -> None:
+    def abort(position: int) -> None:
+        connection = server.connect()
+        connection.sendall(request(long_clip["file"], f"Range: bytes={position}-"))
+        if position % 2:
+            read_some(connection)
+        close(connection)
+
+    for position in range(8):
+        abort(position)
+    baseline = settle(server)
+    for position in range(ROUNDS // 2):
+        abort(position)
+    assert settle(server) <= baseline
+
+
+def test_a_paused_viewer_who_leaves_takes_ffmpeg_along(server: Server, long_clip: dict[str, str]) -> None:
+    connection = server.connect()
+    connection.sendall(request(f"{long_clip['stream']}?profile=1080p"))
+    read_some(connection)
+    (child,) = server.ffmpegs()
+    wait_until(lambda: stands_still(child), 30, "FFmpeg to wait for its reader")
+    connection.close()
+    wait_until(lambda: not server.ffmpegs(), 5, "FFmpeg gone")
+
+
+def stands_still(child: object) -> bool:
+    """Whether FFmpeg used no processor time for a while: every buffer up to the client is full."""
+    import time
+
+    before = child.cpu_times().user  # type: ignore[attr-defined]
+    time.sleep(0.4)
+    return bool(child.cpu_times().user == before)  # type: ignore[attr-defined]
+
+
+def test_the_bound_on_transcodes_answers_503_and_frees_its_places(server: Server, long_clip: dict[str, str]) -> None:
+    viewers = []
+    for _ in range(4):
+        viewer = server.connect()
+        viewer.sendall(request(f"{long_clip['stream']}?profile=360p"))
+        assert read_head(viewer)[0] == 200
+        viewers.append(viewer)
+    refused = server.connect()
+    refused.sendall(request(long_clip["stream"]))
+    status, headers, _ = read_head(refused)
+    assert (status, headers["retry-after"]) == (503, "5")
+    for viewer in [*viewers, refused]:
+        viewer.close()
+    wait_until(lambda: not server.ffmpegs(), 5, "the places to be free")
+
+
+def test_a_camera_has_one_ffmpeg_for_all_viewers_and_none_after_them(server: Server) -> None:
+    viewers = []
+    for _ in range(10):
+        viewer = server.connect()
+        viewer.sendall(request("/live/test-pattern/mjpeg"))
+        status, headers, _ = read_head(viewer)
+        assert status == 200
+        assert headers["content-type"].startswith("multipart/x-mixed-replace")
+        viewers.append(viewer)
+    assert len(server.ffmpegs()) == 1
+    for viewer in viewers:
+        viewer.close()
+    wait_until(lambda: not server.ffmpegs(), 15, "the camera to rest after its linger")

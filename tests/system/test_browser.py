@@ -1,0 +1,145 @@
+"""A person's browser: upload, play and seek a file, watch a camera, play and seek a transcode."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+
+from tests.media import Clips
+from tests.system.harness import PASSWORD, Server
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+WAIT = 20_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    context = browser.new_context(base_url=server.url(""), viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT)
+    yield opened
+    context.close()
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/accounts/login/?next=/admin/")
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/admin/")
+
+
+def upload(page: Page, path: Path, title: str) -> None:
+    page.goto("/admin/media_library/media/add/")
+    page.locator("#id_title").fill(title)
+    page.locator("#id_file").set_input_files(path)
+    page.get_by_role("button", name="Save", exact=True).click()
+
+
+def video(page: Page, expression: str) -> Any:
+    return page.evaluate(f"() => {{ const v = document.querySelector('#player video'); return {expression}; }}")
+
+
+def wait_for(page: Page, condition: str) -> None:
+    page.wait_for_function(f"() => {{ const v = document.querySelector('#player video'); return {condition}; }}")
+
+
+def test_upload_play_and_seek_a_file(page: Page, clips: Clips) -> None:
+    sign_in(page)
+    upload(page, clips["h264.mp4"], "Uploaded by hand")
+    expect(page.locator(".messagelist .success")).to_contain_text("was added successfully")
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto("/")
+    page.get_by_role("link", name="Uploaded by hand").click()
+    wait_for(page, "v.readyState >= 2")
+    assert video(page, "[v.videoWidth, v.videoHeight, Math.round(v.duration)]") == [320, 180, 10]
+    video(page, "v.play()")
+    wait_for(page, "v.currentTime > 0.5")
+    video(page, "v.currentTime = 7")
+    wait_for(page, "!v.seeking && v.currentTime > 7.3")
+    assert 206 in {answer.status for answer in answers if answer.url.endswith("/file")}
+    assert not [answer for answer in answers if "stream.mp4" in answer.url]
+
+
+def test_a_bad_file_is_refused_in_the_form(page: Page, tmp_path: Path) -> None:
+    sign_in(page)
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("these are notes, not a film\n" * 1000)
+    upload(page, bad, "Notes")
+    expect(page.locator(".errorlist").first).to_contain_text("This file cannot be used")
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "yuv444.mp4"])
+def test_a_file_the_browser_cannot_play_is_transcoded_and_seeks(
+    page: Page, server: Server, clips: Clips, name: str
+) -> None:
+    added = server.add_media(clips[name], "--title", f"Transcoded {name}")
+    page.goto(added["watch"])
+    expect(page.locator("#how")).to_have_text("Transcoded", timeout=WAIT)
+    video(page, "v.play()")
+    wait_for(page, "v.currentTime > 0.5 && v.videoWidth === 320")
+    bar = page.get_by_role("slider", name="Position")
+    assert float(bar.get_attribute("max") or 0) == pytest.approx(10, abs=0.2)
+    bar.evaluate("e => { e.value = 6; e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change')); }")
+    wait_for(page, "v.src.includes('start=6.000') && v.currentTime > 0.5")
+    expect(page.locator("[data-show=position]")).to_have_text("0:06")
+    wait_for(page, "v.ended")
+
+
+def pixels(page: Page) -> str:
+    """The camera's present picture, as a data URL of a small canvas."""
+    return str(
+        page.evaluate(
+            """() => {
+              const img = document.querySelector('[data-mjpeg] img');
+              const canvas = Object.assign(document.createElement('canvas'), {width: 64, height: 36});
+              canvas.getContext('2d').drawImage(img, 0, 0, 64, 36);
+              return canvas.toDataURL();
+            }"""
+        )
+    )
+
+
+@pytest.mark.parametrize("address", ["/live/", "/live/test-pattern/"])
+def test_live_frames_change(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_function("() => document.querySelector('[data-mjpeg] img').naturalWidth > 0")
+    expect(page.locator(".state").first).to_have_text("live")
+    seen = set()
+    for _ in range(20):
+        seen.add(pixels(page))
+        page.wait_for_timeout(150)
+    assert len(seen) > 5
+
+
+def test_a_visitor_is_asked_to_sign_in_for_what_members_see(page: Page, server: Server, clips: Clips) -> None:
+    added = server.add_media(clips["silent.mp4"], "--title", "For members", "--visibility", "members")
+    page.goto(added["watch"])
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_text("For members")).to_have_count(0)
+
+
+def test_errors_are_pages_for_people(page: Page) -> None:
+    page.goto("/nowhere/")
+    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
