@@ -100,7 +100,8 @@ def parse_date(text: str | None, now: datetime | None = None) -> int | None:
         year += this_year - this_year % 100
         year -= 100 if year > this_year + 50 else 0
     month = _MONTHS.index(match["month"]) + 1
-    second = min(int(match["second"]), 59)  # a leap second is within the grammar, not within datetime
+    second = int(match["second"])
+    second -= second == 60  # a leap second is within the grammar, not within datetime
     try:
         parsed = datetime(year, month, int(match["day"]), int(match["hour"]), int(match["minute"]), second, tzinfo=UTC)
     except ValueError:
