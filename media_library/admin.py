@@ -23,17 +23,20 @@ class MediaAdmin(admin.ModelAdmin):
     list_display = ("title", "state", "visibility", "owner", "length", "shown_size", "created_at", "watch")
     list_filter = ("state", "visibility", "created_at")
     search_fields = ("title", "original_name")
-    readonly_fields = (
-        "state",
-        "reason",
-        "length",
-        "shown_size",
-        "container",
-        "content_type",
-        "stream_list",
-        "watch",
+    fieldsets = (
+        (None, {"fields": ("title", "file", "visibility", "owner")}),
+        (
+            "What the probe found",
+            {"fields": ("state", "reason", "length", "shown_size", "content_type", "stream_list")},
+        ),
     )
+    readonly_fields = ("state", "reason", "length", "shown_size", "content_type", "stream_list")
     actions = ("retry_probe",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Media | None = None) -> Any:
+        """Before the upload there is nothing found to show."""
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if obj else fieldsets[:1]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Media]:
         return super().get_queryset(request).filter(visible_to(request.user))
@@ -76,7 +79,5 @@ class MediaAdmin(admin.ModelAdmin):
         return format_html_join("", "<div>{}</div>", rows)
 
     @admin.display(description="")
-    def watch(self, media: Media) -> SafeString | str:
-        if media._state.adding:
-            return ""
+    def watch(self, media: Media) -> SafeString:
         return format_html('<a href="{}">Watch</a>', media.get_absolute_url())

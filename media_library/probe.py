@@ -1,15 +1,17 @@
 """What is in a file? Asked of a child with a deadline, a memory limit and whitelists (probe_child.py)."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
 from media_library.facts import Facts
 from mediastream import homeloop, process
 from mediastream.errors import NotMedia
-from mediastream.ffmpeg import STORED_FORMATS
+from mediastream.ffmpeg import STORED_FORMATS, last_words
 from mediastream.process import ChildTimeout, Limits
 
+logger = logging.getLogger(__name__)
 CHILD = Path(__file__).resolve().parent / "probe_child.py"
 DEADLINE = 30.0  # seconds; a 10 GB file on a slow disk takes two
 LIMITS = Limits(address_space=3 * 1024**3, cpu_seconds=20)
@@ -33,7 +35,10 @@ async def probe(path: Path) -> Facts:
     if finished.returncode == REFUSED:
         raise NotMedia(f"This file cannot be used: {said}.")
     if finished.returncode != 0:
-        raise ProbeFailed(f"The probe ended with {finished.returncode}: {finished.stderr[-300:] or 'no word'}")
+        # The whole is for the log: visitors read the reason, and a traceback names our folders.
+        logger.warning("probe of %s ended with %d: %s", path, finished.returncode, finished.stderr)
+        word = last_words(finished.stderr, 1) if finished.stderr else "no word"
+        raise ProbeFailed(f"The probe ended with {finished.returncode}: {word}.")
     try:
         return Facts.from_json(json.loads(said))
     except (ValueError, KeyError, TypeError):

@@ -4,10 +4,12 @@ A variable that is unknown (under our prefix) or malformed stops the start with 
 it: a typo in a deployment must not quietly mean "default". Everything else takes plain values.
 """
 
+import ipaddress
 import os
 import re
 import secrets
 import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 
 import environs
 import psutil
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MEDIASTREAM_"
@@ -62,7 +64,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     except (environs.EnvError, ValueError) as fault:
         raise EnvironmentInvalid(f"mediastream: {fault}; see docs/settings.md") from None
     except OSError as fault:
-        raise EnvironmentInvalid(f"mediastream: the data folder cannot be used: {fault}") from None
+        raise EnvironmentInvalid(f"mediastream: the folder MEDIASTREAM_DATA_DIR cannot be used: {fault}") from None
 
 
 def _typed(environ: Mapping[str, str]) -> Environment:
@@ -77,7 +79,7 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         data_dir=data_dir,
         debug=reader.bool("MEDIASTREAM_DEBUG", default=False),
         allowed_hosts=reader.list("MEDIASTREAM_ALLOWED_HOSTS", default=[]) or default_hosts(host),
-        trusted_proxies=reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[]),
+        trusted_proxies=reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[], validate=_check_proxies),
         max_upload=reader.int("MEDIASTREAM_MAX_UPLOAD", default=10 * 1024 * MIB, validate=between(min=MIB)),
         transcodes=reader.int(
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
@@ -87,6 +89,15 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         secret_key=reader.str("MEDIASTREAM_SECRET_KEY", default=None) or stored_secret(data_dir),
         admin_password=reader.str("MEDIASTREAM_ADMIN_PASSWORD", default=None),
     )
+
+
+def _check_proxies(addresses: list[str]) -> None:
+    """Addresses, networks or `*`: what gunicorn takes; it would answer another with a traceback."""
+    for address in addresses:
+        try:
+            ipaddress.ip_network("::" if address == "*" else address)
+        except ValueError as fault:
+            raise ValidationError(str(fault)) from None
 
 
 class _Reader(environs.Env):
@@ -139,13 +150,14 @@ def stored_secret(data_dir: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         data_dir.mkdir(parents=True, exist_ok=True)
-    draft = data_dir / f".secret_key.{os.getpid()}"
-    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+    # A name of its own, not of the process id: threads share that, and in a container each start has the same.
+    descriptor, draft = tempfile.mkstemp(dir=data_dir, prefix=".secret_key.")
+    with open(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(50))
     try:
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        os.unlink(draft)
     return path.read_text().strip()

@@ -51,7 +51,8 @@ def stored_input(path: Path) -> tuple[str, dict[str, str]]:
 
 # "[mov,mp4 @ 0x55d0]" and the level name that -loglevel level+error puts before a line.
 _PREFIX = re.compile(r"^(?:\[[^\]]*\] ?)+")
-_URL = re.compile(r"\b(?:file:\S*|(\w+)://(?:[^/\s@]+@)?([^/\s?]+)\S*)")
+# A path may have spaces: it ends where FFmpeg says ": why", or with the line. A password may have an @.
+_URL = re.compile(r"\b(?:file:/(?:.*(?=: )|.*)|(\w+)://(?:[^/\s]*@)?([^/\s?]+)\S*)")
 
 
 def last_words(stderr: str, lines: int = 2) -> str:

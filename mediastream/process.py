@@ -12,8 +12,11 @@ After kvmd's aioproc: TERM, a grace, KILL, reap; and whoever stops a child may b
 """
 
 import asyncio
+import errno
 import logging
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections import deque
@@ -28,6 +31,7 @@ PIPE = asyncio.subprocess.PIPE
 DEVNULL = asyncio.subprocess.DEVNULL
 TAIL_LINES = 40
 LINE_BYTES = 500
+_LINE_ENDS = re.compile(rb"[\r\n]+")
 SECRET_PREFIXES = ("MEDIASTREAM_", "DATABASE_URL", "REDIS_URL", "AWS_")
 
 # A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
@@ -88,7 +92,7 @@ class Child:
 
     @classmethod
     async def spawn(cls, argv: Sequence[str], limits: Limits = Limits(), stdout: int = PIPE) -> Self:
-        """Start `argv`. Raises OSError if the program cannot be run.
+        """Start `argv`. Raises FileNotFoundError if there is no such program, OSError if none can be started.
 
         Shielded: a cancellation between fork and return would leave a child that nobody owns.
         """
@@ -101,6 +105,9 @@ class Child:
 
     @classmethod
     async def _start(cls, argv: Sequence[str], limits: Limits, stdout: int) -> Self:
+        # setpriv would start and then say 127, which looks like the program's own failure.
+        if shutil.which(argv[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         process = await asyncio.create_subprocess_exec(
             *guarded(argv, limits),
             stdin=DEVNULL,
@@ -134,26 +141,31 @@ class Child:
         return await asyncio.shield(self._reaper)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send to the whole group; nothing happens once the child is reaped."""
-        if self.running:
+        """Send to the whole group; nothing happens once the child is reaped.
+
+        Not `self.running`: a grandchild that holds stderr open keeps the group, and us, waiting after it.
+        """
+        if not self._reaper.done():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """End the child now; `stop` or `wait` reaps it."""
+        """End the child now; `stop` or `wait` reaps it. What it had said on stdout is lost."""
         self.signal(signal.SIGKILL)
+        self._close_stdout()
 
     async def stop(self, grace: float = 0.0) -> int:
         """End the child and reap it: TERM and up to `grace` seconds first if there are any, then KILL.
 
-        The KILL is sent before the first await where grace is 0, so that even a cancelled stop ends it.
+        Even a cancelled stop ends it: the KILL is sent before the first await, or when the grace is cut short.
         """
-        if grace > 0 and self.running:
-            self.signal(signal.SIGTERM)
-            with suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(self._reaper), grace)
-        self.kill()
-        self._close_stdout()
+        try:
+            if grace > 0 and self.running:
+                self.signal(signal.SIGTERM)
+                with suppress(TimeoutError):
+                    return await asyncio.wait_for(asyncio.shield(self._reaper), grace)
+        finally:
+            self.kill()
         return await self.wait()
 
     def _close_stdout(self) -> None:
@@ -165,16 +177,24 @@ class Child:
     async def _reap(self) -> int:
         stderr = self._process.stderr
         assert stderr is not None
+        rest = b""
         while chunk := await stderr.read(4096):
-            for line in chunk.decode(errors="replace").splitlines():
-                if line.strip():
-                    self._tail.append(line[:LINE_BYTES])
+            # A line cut in two would hide what last_words must recognise: an address with a password.
+            *lines, rest = _LINE_ENDS.split(rest + chunk)
+            for line in lines:
+                self._keep(line)
+            rest = rest[:LINE_BYTES]
+        self._keep(rest)
         return await self._process.wait()
+
+    def _keep(self, line: bytes) -> None:
+        if line.strip():
+            self._tail.append(line[:LINE_BYTES].decode(errors="replace"))
 
 
 def _end_unwanted(starting: "asyncio.Future[Any]") -> None:
     if not starting.cancelled() and starting.exception() is None:
-        starting.result().signal(signal.SIGKILL)
+        starting.result().kill()
 
 
 async def run(
@@ -185,7 +205,7 @@ async def run(
 ) -> Finished:
     """Run `argv` to its end. `timeout`: seconds; `max_stdout`: bytes kept, a child that says more is ended.
 
-    Raises ChildTimeout after the deadline, OSError if the program cannot be run.
+    Raises ChildTimeout after the deadline, OSError if the program cannot be started.
     """
     child = await Child.spawn(argv, limits)
     said = bytearray()
@@ -198,7 +218,7 @@ async def run(
         raise ChildTimeout(f"{child.name} did not finish within {timeout:g} seconds") from None
     finally:
         await child.stop()
-    return Finished(returncode, bytes(said), child.stderr)
+    return Finished(returncode, bytes(said[:max_stdout]), child.stderr)
 
 
 def detach(argv: Sequence[str]) -> None:

@@ -6,6 +6,9 @@ from django.urls import include, path
 
 from mediastream import health, staticfiles
 
+admin.site.site_header = admin.site.site_title = "mediastream"
+admin.site.index_title = "Library, cameras and people"
+
 urlpatterns = [
     path("", include("media_library.views")),
     path("", include("transcode.views")),

@@ -67,6 +67,7 @@ class Camera:
         self._linger = linger
         self._viewers: set[Viewer] = set()
         self._capturing: asyncio.Task[None] | None = None
+        self._captures: set[asyncio.Task[None]] = set()  # that one, and those still ending their child
         self._leaving: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()  # a frame or a failure
         self.closed = False
@@ -88,6 +89,8 @@ class Camera:
             self._leaving = None
         if self._capturing is None:
             self._capturing = asyncio.create_task(self._capture(), name=f"camera {self.slug}")
+            self._captures.add(self._capturing)
+            self._capturing.add_done_callback(self._captures.discard)
         elif self.latest is not None:
             viewer.offer(self.latest)
         return viewer
@@ -120,12 +123,10 @@ class Camera:
         self._rest()
 
     async def close(self) -> None:
-        capturing = self._capturing
         self._release_drain()
         self.end()
-        if capturing is not None:
-            with suppress(asyncio.CancelledError):
-                await capturing
+        if self._captures:
+            await asyncio.wait(self._captures)
 
     def _rest(self) -> None:
         """Stop capturing; the task's own cleanup ends and reaps the child."""

@@ -48,7 +48,7 @@ class JpegSplitter:
         """The pictures that `data` completes. Raises FrameTooLarge; the splitter is then of no more use."""
         self._buffer += data
         frames: list[bytes] = []
-        while (end := self._find_end()) is not None:
+        while (end := self._find_end()) is not None and end <= self.max_frame:
             frames.append(bytes(self._buffer[:end]))
             self._restart(end)
         if len(self._buffer) > self.max_frame:

@@ -91,14 +91,17 @@ def _source(text: str, url: str, options: dict[str, Any], *, clock: bool = False
 
 
 def masked(text: str) -> str:
-    """The source without a password, for lists, logs and errors."""
+    """The source without a password, for lists, logs and errors. Many cameras take theirs in the query."""
     try:
         parts = urlsplit(text)
-        if not parts.hostname or "@" not in parts.netloc:
-            return text
+        parts.port  # noqa: B018 - raises where a password with a slash makes a port of its first half
     except ValueError:
         return "(malformed address)"
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+    if not parts.netloc:
+        return text
+    _, at, host = parts.netloc.rpartition("@")
+    netloc = f"***@{host}" if at else host
+    return urlunsplit(parts._replace(netloc=netloc, query="***" if parts.query else ""))
 
 
 def argv(executable: str, source: Source, fps: int) -> list[str]:

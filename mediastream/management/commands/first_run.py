@@ -18,12 +18,13 @@ from mediastream.ffmpeg import last_words
 from mediastream.live.models import Camera
 from mediastream.live.sources import TEST_PATTERN
 
-SECONDS = 20
+SECONDS = 15
 # Title, file name, picture, tone in Hz, encoders. The last is one no browser plays as it is.
+SPIRAL = "gradients=size=640x360:rate=25:speed=0.03:nb_colors=5:type=spiral:seed=4"
 LIFE = "life=size=480x270:rate=25:mold=12:life_color=#8fd4ff:death_color=#20415a:ratio=0.12:seed=7"
 CLIPS = (
-    ("Mandelbrot", "mandelbrot.mp4", "mandelbrot=size=960x540:rate=25", 220, ("libx264", "aac")),
-    ("Colours", "colours.webm", "gradients=size=960x540:rate=25:speed=0.02:n=6", 330, ("libvpx", "libopus")),
+    ("Mandelbrot", "mandelbrot.mp4", "mandelbrot=size=640x360:rate=25:maxiter=512", 220, ("libx264", "aac")),
+    ("Colours", "colours.webm", SPIRAL, 330, ("libvpx", "libopus")),
     ("Game of life (MPEG-4 in AVI)", "life.avi", LIFE, 440, ("mpeg4", "libmp3lame")),
 )
 

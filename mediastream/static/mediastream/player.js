@@ -71,8 +71,8 @@ function ended() {
 function show() {
   if (!seeking) seek.value = position();
   controls.querySelector("[data-show=position]").textContent = clock(seeking ? Number(seek.value) : position());
-  controls.querySelector("[data-do=play]").textContent = video.paused ? "▶" : "⏸";
-  controls.querySelector("[data-do=mute]").textContent = video.muted ? "🔇" : "🔊";
+  controls.querySelector("[data-do=play]").setAttribute("aria-pressed", !video.paused);
+  controls.querySelector("[data-do=mute]").setAttribute("aria-pressed", video.muted);
 }
 
 function toggle() {
@@ -85,7 +85,7 @@ function toggle() {
 seek.addEventListener("input", () => { seeking = true; show(); });
 seek.addEventListener("change", () => { seeking = false; restart(Number(seek.value)); });
 controls.addEventListener("click", (event) => {
-  const what = event.target.dataset.do;
+  const what = event.target.closest("button")?.dataset.do;
   if (what === "play") toggle();
   if (what === "mute") { video.muted = !video.muted; show(); }
   if (what === "full") document.fullscreenElement ? document.exitFullscreen() : box.requestFullscreen();
