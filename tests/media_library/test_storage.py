@@ -1,0 +1,87 @@
+"""Stored names are what ETags stand on, so none is ever used for a second content."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import TemporaryUploadedFile
+
+from media_library.storage import stored_name
+from tests.media_library.conftest import stored_files
+
+
+class Watched(ContentFile):  # type: ignore[type-arg]
+    """Content that says, piece by piece, what the storage shows meanwhile, and may fail half-way."""
+
+    def __init__(self, target: Path, *, fails: bool) -> None:
+        super().__init__(b"")
+        self.target = target
+        self.fails = fails
+        self.shown: list[bool] = []
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        for piece in (b"one", b"two"):
+            yield piece
+            self.shown.append(self.target.exists())
+        if self.fails:
+            raise OSError("the source is gone")
+
+
+def test_a_name_is_never_given_twice() -> None:
+    assert len({stored_name("media", ".mp4") for _ in range(1000)}) == 1000
+
+
+def test_a_name_that_is_taken_is_left_alone() -> None:
+    """Storage.save picks another: the first content stays under its name."""
+    name = stored_name("media", ".bin")
+    first = default_storage.save(name, ContentFile(b"first"))
+    second = default_storage.save(name, ContentFile(b"second"))
+    assert first == name != second
+    assert Path(default_storage.path(first)).read_bytes() == b"first"
+
+
+def test_a_file_appears_whole() -> None:
+    name = stored_name("media", ".bin")
+    content = Watched(Path(default_storage.path(name)), fails=False)
+    before = stored_files()
+    default_storage.save(name, content)
+    assert content.shown == [False, False]
+    assert stored_files() - before == {content.target}
+    assert content.target.read_bytes() == b"onetwo"
+    assert content.target.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failure_half_way_leaves_nothing() -> None:
+    name = stored_name("media", ".bin")
+    content = Watched(Path(default_storage.path(name)), fails=True)
+    before = stored_files()
+    with pytest.raises(OSError, match="the source is gone"):
+        default_storage.save(name, content)
+    assert content.shown == [False, False]
+    assert stored_files() == before
+
+
+def test_an_upload_is_stored_by_a_rename() -> None:
+    """A copy of ten gigabytes would take minutes and twice the room; the inode shows that none was made."""
+    upload = TemporaryUploadedFile("x.mp4", "video/mp4", 5, None)
+    upload.write(b"bytes")
+    upload.flush()
+    inode = os.stat(upload.temporary_file_path()).st_ino
+    before = stored_files()
+    name = default_storage.save(stored_name("media", ".mp4"), upload)
+    upload.close()
+    stored = Path(default_storage.path(name))
+    assert stored.stat().st_ino == inode
+    assert stored.stat().st_mode & 0o777 == 0o644
+    assert len(stored_files()) == len(before)
+
+
+def test_a_local_file_is_copied_and_stays(tmp_path: Path) -> None:
+    original = tmp_path / "x.mp4"
+    original.write_bytes(b"bytes")
+    with original.open("rb") as content:
+        name = default_storage.save(stored_name("media", ".mp4"), File(content))
+    assert original.read_bytes() == Path(default_storage.path(name)).read_bytes() == b"bytes"
