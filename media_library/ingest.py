@@ -66,7 +66,9 @@ def save(media: Media) -> None:
         with transaction.atomic():
             media.save()
     except BaseException:
-        if media.file and media.file.name != (replaced or ("",))[0]:
+        # Uncommitted: storing itself failed, and the name is still the sender's.
+        committed = media.file and media.file._committed  # type: ignore[attr-defined]
+        if committed and media.file.name != (replaced or ("",))[0]:
             default_storage.delete(media.file.name or "")
         raise
     if replaced is not None and replaced[0] != media.file.name:

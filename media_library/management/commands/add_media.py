@@ -26,12 +26,16 @@ class Command(BaseCommand):
         parser.add_argument("--no-wait", action="store_true", help="probe in a process of its own that goes on after")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stored = [self._store(path, options) for path in options["files"]]
-        for media in stored:
-            self.stdout.write(json.dumps({"id": str(media.pk), "title": media.title, **media.links()}))
-        if options["no_wait"]:
-            names = [str(media.pk) for media in stored]
-            process.detach([sys.executable, str(ROOT / "manage.py"), "probe_media", *names])
+        names: list[str] = []
+        try:
+            for path in options["files"]:
+                media = self._store(path, options)
+                names.append(str(media.pk))
+                self.stdout.write(json.dumps({"id": str(media.pk), "title": media.title, **media.links()}))
+        finally:
+            # What is stored is told and probed, even if a later file stops the command.
+            if options["no_wait"] and names:
+                process.detach([sys.executable, str(ROOT / "manage.py"), "probe_media", *names])
 
     def _store(self, path: Path, options: dict[str, Any]) -> Media:
         try:
