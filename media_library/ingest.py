@@ -62,6 +62,8 @@ def describe(media: Media, name: str, size: int) -> None:
 def save(media: Media) -> None:
     """Store the file of a new or changed item, then its row; a file whose row failed is taken away again."""
     replaced = Media.objects.filter(pk=media.pk).values_list("file", "poster").first()
+    if replaced is not None and replaced[0] != media.file.name:
+        media.poster = ""  # it showed the former content; media_ready makes another
     try:
         with transaction.atomic():
             media.save()

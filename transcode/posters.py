@@ -1,11 +1,14 @@
 """A picture for each video, made inside the call that stored it."""
 
+import functools
 import logging
 from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
+from django.db import transaction
 
+from media_library.ingest import forget
 from media_library.models import Media
 from mediastream import ffmpeg, homeloop, process
 from mediastream.ffmpeg import last_words
@@ -34,5 +37,7 @@ def make_poster(sender: type[Media], media: Media, **kwargs: Any) -> None:
     if finished.returncode != 0 or not finished.stdout:
         logger.warning("no poster for %s: %s", media.pk, last_words(finished.stderr))
         return
+    replaced = media.poster.name or ""
     media.poster.save("poster.jpg", ContentFile(finished.stdout), save=False)
     media.save(update_fields=["poster"])
+    transaction.on_commit(functools.partial(forget, replaced))
