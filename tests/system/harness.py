@@ -45,7 +45,7 @@ class Server:
     opened: list[socket.socket] = field(default_factory=list)
 
     @classmethod
-    def start(cls, data_dir: Path, **environment: str) -> "Server":
+    def start(cls, data_dir: Path, prefix: tuple[str, ...] = (), **environment: str) -> "Server":
         port = free_port()
         log = data_dir.parent / f"{data_dir.name}.log"
         env = {
@@ -57,7 +57,12 @@ class Server:
         }
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [ROOT / "script" / "server"], cwd=ROOT, env=env, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                [*prefix, ROOT / "script" / "server"],
+                cwd=ROOT,
+                env=env,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
         server = cls(process, port, data_dir, log)
         wait_until(server.answers, 120, "the server to answer")
