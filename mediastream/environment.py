@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from marshmallow import ValidationError, validate
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MEDIASTREAM_"
 MIB = 1024 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class EnvironmentInvalid(SystemExit):
@@ -70,7 +72,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
 def _typed(environ: Mapping[str, str]) -> Environment:
     # An empty variable counts as unset, as compose files and unit files write "no value" that way.
     reader = _Reader({name: value for name, value in environ.items() if value != ""})
-    host = reader.str("HOST", default="127.0.0.1")
+    host = reader.str("HOST", default="127.0.0.1", validate=_check_host)
     data_dir = Path(os.path.abspath(reader.str("MEDIASTREAM_DATA_DIR", default=str(ROOT / "var"))))
     between = validate.Range
     return Environment(
@@ -78,17 +80,35 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         port=reader.int("PORT", default=8000, validate=between(min=1, max=65535)),
         data_dir=data_dir,
         debug=reader.bool("MEDIASTREAM_DEBUG", default=False),
-        allowed_hosts=reader.list("MEDIASTREAM_ALLOWED_HOSTS", default=[]) or default_hosts(host),
+        allowed_hosts=_hosts(reader, host),
         trusted_proxies=reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[], validate=_check_proxies),
         max_upload=reader.int("MEDIASTREAM_MAX_UPLOAD", default=10 * 1024 * MIB, validate=between(min=MIB)),
         transcodes=reader.int(
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
         ),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),
-        ffmpeg=reader.str("MEDIASTREAM_FFMPEG", default=None),
+        ffmpeg=reader.str("MEDIASTREAM_FFMPEG", default=None, validate=_check_program),
         secret_key=reader.str("MEDIASTREAM_SECRET_KEY", default=None) or stored_secret(data_dir),
         admin_password=reader.str("MEDIASTREAM_ADMIN_PASSWORD", default=None),
     )
+
+
+def _hosts(reader: "_Reader", host: str) -> list[str]:
+    """Loopback names stay allowed whatever is listed: health checks on the machine itself use them."""
+    listed: list[str] = reader.list("MEDIASTREAM_ALLOWED_HOSTS", default=[])
+    return sorted({*listed, *LOOPBACK}) if listed else default_hosts(host)
+
+
+def _check_host(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
+    except OSError as fault:
+        raise ValidationError(f"{host} is no address of this machine: {fault.strerror}") from None
+
+
+def _check_program(name: str | None) -> None:
+    if name is not None and shutil.which(name) is None:
+        raise ValidationError(f"{name} is not a program that can be run")
 
 
 def _check_proxies(addresses: list[str]) -> None:
@@ -127,7 +147,7 @@ def _refuse_engines_not_built(environ: Mapping[str, str]) -> None:
 
 def default_hosts(host: str) -> list[str]:
     """The names a browser on this machine, or of this machine, may use in the Host header."""
-    names = {"localhost", "127.0.0.1", "[::1]"}
+    names = {*LOOPBACK}
     if host in ("0.0.0.0", "::"):  # noqa: S104 - comparing, not binding
         names |= {socket.gethostname(), socket.getfqdn()}
         for addresses in psutil.net_if_addrs().values():

@@ -33,6 +33,8 @@ def fault_response(fault: Fault, accept: str) -> HttpResponse:
         response[name] = value
     response["Content-Length"] = str(len(response.content))
     response["Cache-Control"] = "no-store"
+    # Django logs each 5xx as an error; a limit reached or a camera that is off is none of ours.
+    response._has_been_logged = fault.status != 500  # type: ignore[attr-defined]
     response["X-Content-Type-Options"] = "nosniff"
     return response
 

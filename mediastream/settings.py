@@ -117,6 +117,8 @@ LOGGING = {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # One line for each 4xx would drown the rest.
         "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        # A scanner's wrong Host header is answered by 400; a traceback for each would drown the rest too.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "asyncio": {"level": "WARNING"},
     },
 }

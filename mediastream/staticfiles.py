@@ -5,25 +5,41 @@ names of its manifest are served: a path from outside is looked up, never joined
 """
 
 import mimetypes
+from functools import cache
 from pathlib import Path
 
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from mediastream.errors import Unknown
 from mediastream.faults import allow
 from mediastream.responses import file_response
 
 FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "public, max-age=0, must-revalidate"
+
+
+@cache
+def known_names() -> dict[str, str]:
+    """Each name that may be served, with its Cache-Control. Plain names are what DEBUG writes into pages."""
+    if not isinstance(staticfiles_storage, ManifestStaticFilesStorage):
+        return {}
+    plain = dict.fromkeys(staticfiles_storage.hashed_files, ASK_AGAIN)
+    return plain | dict.fromkeys(staticfiles_storage.hashed_files.values(), FOR_EVER)
 
 
 @allow("GET", "HEAD")
 async def static(request: HttpRequest, name: str) -> HttpResponseBase:
-    storage = staticfiles_storage
-    hashed = set(storage.hashed_files.values()) if isinstance(storage, ManifestStaticFilesStorage) else set()
-    if name not in hashed:
+    cache_control = known_names().get(name)
+    if cache_control is None:
         raise Unknown("There is no such static file.")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     content_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
-    path = Path(storage.path(name))
-    return await file_response(request, path, identity=name, content_type=content_type, cache_control=FOR_EVER)
+    path = Path(staticfiles_storage.path(name))
+    return await file_response(request, path, identity=name, content_type=content_type, cache_control=cache_control)
+
+
+@allow("GET", "HEAD")
+async def favicon(request: HttpRequest) -> HttpResponseBase:
+    """Where browsers look on pages that name no icon, the admin's among them."""
+    return HttpResponseRedirect(staticfiles_storage.url("mediastream/icon.svg"))

@@ -19,6 +19,7 @@ urlpatterns = [
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("static/<path:name>", staticfiles.static),
+    path("favicon.ico", staticfiles.favicon),
 ]
 
 handler400 = "mediastream.faults.bad_request"

@@ -3,8 +3,8 @@
 The ASGI extension "mediastream.connection" hands the handler this object: `patience` says how long the
 socket may take no byte, `cut` ends it at once.
 
-Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): ASGIProtocol's attributes
-`transport`, `app`, `_closed`, `_awaiting_request` and `_close_transport`.
+Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): ASGIProtocol's attributes `transport`,
+`app`, `_closed`, `_conn_lost_handled`, `_awaiting_request` and `_close_transport`; the table `_REASON_PHRASES`.
 """
 
 import asyncio
@@ -12,12 +12,17 @@ import fcntl
 import struct
 import termios
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.protocol import _REASON_PHRASES, ASGIProtocol
 
 if TYPE_CHECKING:
     from mediastream.server.worker import MediaWorker
+
+# gunicorn's own table lacks some, and would say "416 Unknown".
+for _status in HTTPStatus:
+    _REASON_PHRASES.setdefault(_status.value, _status.phrase)
 
 EXTENSION = "mediastream.connection"
 PATIENCE = 60.0  # seconds, until a response asks for more

@@ -48,12 +48,11 @@ class Command(BaseCommand):
         users = get_user_model().objects
         if users.filter(is_superuser=True).exists():
             return
-        password = settings.ENVIRONMENT.admin_password
-        shown = "from MEDIASTREAM_ADMIN_PASSWORD" if password else secrets.token_urlsafe(12)
-        users.create_superuser("admin", "", password or shown)
-        self.stdout.write(
-            f"Administrator: admin, password: {shown}\n(shown this once; change it at /admin/password_change/)"
-        )
+        given = settings.ENVIRONMENT.admin_password
+        password = given or secrets.token_urlsafe(12)
+        users.create_superuser("admin", "", password)
+        said = "as in MEDIASTREAM_ADMIN_PASSWORD" if given else f"{password} (shown this once)"
+        self.stdout.write(f"Administrator: admin, password: {said}\nChange it at /admin/password_change/")
 
     def _clips(self) -> None:
         """A clip that cannot be made is left out and said; the server is as good without."""

@@ -1,0 +1,123 @@
+"""A connection's progress, over a real socket pair, with the clock given."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest_asyncio
+from gunicorn.config import Config
+
+from mediastream.server.connection import Connection
+
+ENDLESS = b"/endless"
+
+
+class Log:
+    access_log_enabled = False
+    error_log = logging.getLogger("tests.gunicorn")
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answers /endless for as long as the client takes it, anything else with two bytes."""
+    scope["extensions"]["mediastream.connection"].patience = 60.0
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while scope["path"].encode() == ENDLESS:
+        await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[tuple[Any, int]]:
+    worker = SimpleNamespace(
+        cfg=Config(), log=Log(), asgi=application, loop=asyncio.get_running_loop(), nr_conns=0, connections=set(),
+        alive=True, nr=0, max_requests=sys.maxsize, state={},
+    )  # fmt: skip
+    server = await worker.loop.create_server(lambda: Connection(worker), "127.0.0.1", 0)
+    yield worker, server.sockets[0].getsockname()[1]
+    server.close()
+    for connection in list(worker.connections):
+        connection.transport.abort()
+    await asyncio.sleep(0.05)
+
+
+async def ask(port: int, path: bytes) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port))
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_sendall(client, b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    return client
+
+
+async def until_stalled(connection: Connection) -> None:
+    """Wait until every buffer is full: the number of unsent bytes has stopped moving."""
+    seen = -1
+    async with asyncio.timeout(20):
+        while connection._unsent() != seen or seen <= 0:
+            seen = connection._unsent()
+            await asyncio.sleep(0.3)
+
+
+async def test_a_client_that_takes_no_byte_is_aborted_after_its_patience(served: tuple[Any, int]) -> None:
+    worker, port = served
+    client = await ask(port, ENDLESS)
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    await until_stalled(connection)
+    assert not connection.abort_if_stalled(1000.0)  # the first look only notes where it stands
+    assert not connection.abort_if_stalled(1059.0)
+    assert connection.abort_if_stalled(1060.0)
+    await asyncio.sleep(0.05)
+    assert not worker.connections
+    client.close()
+
+
+async def test_a_slow_client_is_left_alone(served: tuple[Any, int]) -> None:
+    """However little it takes: a byte within the patience is a sign of life."""
+    worker, port = served
+    client = await ask(port, ENDLESS)
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    now = 1000.0
+    for _ in range(5):
+        await until_stalled(connection)
+        connection.abort_if_stalled(now)
+        now += 59
+        taken = 0
+        while taken < 3_000_000:  # enough for the window to open
+            taken += len(await asyncio.get_running_loop().sock_recv(client, 65536))
+        await asyncio.sleep(0.1)
+        assert not connection.abort_if_stalled(now)
+        now += 59
+    assert worker.connections
+    client.close()
+
+
+async def test_an_idle_connection_is_no_stalled_one_and_closes_on_request(served: tuple[Any, int]) -> None:
+    worker, port = served
+    client = await ask(port, b"/")
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    assert not connection.abort_if_stalled(1000.0)
+    assert not connection.abort_if_stalled(100_000.0)
+    connection.close_if_idle()
+    await asyncio.sleep(0.1)
+    assert not worker.connections
+    client.close()
+
+
+async def test_cut_breaks_the_stream_off(served: tuple[Any, int]) -> None:
+    worker, port = served
+    client = await ask(port, ENDLESS)
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    async with asyncio.timeout(5):
+        await connection.cut()
+    assert not worker.connections
+    client.close()
