@@ -13,6 +13,7 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.asgi.protocol import _REASON_PHRASES, ASGIProtocol
@@ -81,8 +82,14 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             return False
         if now - self._pending_since < self.patience:
             return False
-        self.transport.abort()
+        self.reset()
         return True
+
+    def reset(self) -> None:
+        """End the connection with a RST: a mere close leaves what is queued to the kernel, which goes on
+        offering it to a client that has not taken a byte for a minute (SO_LINGER, socket(7))."""
+        self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _unsent(self) -> int:
         """Bytes the client has not acknowledged: in our buffer, and in the kernel's (SIOCOUTQ, tcp(7))."""

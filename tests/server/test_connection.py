@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from gunicorn.config import Config
 
@@ -55,6 +56,11 @@ async def ask(port: int, path: bytes) -> socket.socket:
     return client
 
 
+def read_all(client: socket.socket) -> None:
+    while client.recv(65536):
+        pass
+
+
 async def until_stalled(connection: Connection) -> None:
     """Wait until every buffer is full: the number of unsent bytes has stopped moving."""
     seen = -1
@@ -75,6 +81,8 @@ async def test_a_client_that_takes_no_byte_is_aborted_after_its_patience(served:
     assert connection.abort_if_stalled(1060.0)
     await asyncio.sleep(0.05)
     assert not worker.connections
+    with pytest.raises(ConnectionResetError):  # not the megabytes that the kernel still held for it
+        read_all(client)
     client.close()
 
 
