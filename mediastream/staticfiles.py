@@ -36,7 +36,9 @@ async def static(request: HttpRequest, name: str) -> HttpResponseBase:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     content_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
     path = Path(staticfiles_storage.path(name))
-    return await file_response(request, path, identity=name, content_type=content_type, cache_control=cache_control)
+    # A plain name's content changes under it; its hashed name is the one never used again.
+    identity = staticfiles_storage.hashed_files.get(name, name)  # type: ignore[attr-defined]
+    return await file_response(request, path, identity=identity, content_type=content_type, cache_control=cache_control)
 
 
 @allow("GET", "HEAD")

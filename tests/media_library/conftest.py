@@ -17,6 +17,7 @@ from django.test import Client
 from media_library.facts import Facts
 from media_library.models import Media, State
 from media_library.probe import probe_now
+from mediastream import staticfiles
 from mediastream.access import Visibility
 from tests.media import Clips
 
@@ -39,6 +40,7 @@ def static_files() -> None:
 def collect_static() -> None:
     """Pages name their style sheet by its hash, which only collectstatic knows. Once for a session."""
     call_command("collectstatic", interactive=False, verbosity=0)
+    staticfiles.known_names.cache_clear()
 
 
 def make_visitor(kind: str) -> AbstractBaseUser | AnonymousUser:
