@@ -102,8 +102,8 @@ def _hosts(reader: "_Reader", host: str) -> list[str]:
 def _check_host(host: str) -> None:
     try:
         socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
-    except OSError as fault:
-        raise ValidationError(f"{host} is no address of this machine: {fault.strerror}") from None
+    except (OSError, UnicodeError):  # the second for a name that is none, such as a..b
+        raise ValidationError(f"{host} is no address of this machine") from None
 
 
 def _check_program(name: str | None) -> None:

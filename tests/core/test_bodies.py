@@ -188,7 +188,7 @@ async def test_closing_during_a_read_waits_for_it_and_closes_once(path: Path, mo
     monkeypatch.setattr(os, "pread", slow)
     monkeypatch.setattr(os, "close", counted)
     body = FileBody(file, [Span(0, 10)])
-    step = asyncio.create_task(anext(body))  # type: ignore[arg-type]
+    step = asyncio.create_task(anext(body))
     assert await asyncio.to_thread(reading.wait, DEADLINE)
     step.cancel()
     await asyncio.gather(step, return_exceptions=True)
@@ -291,7 +291,7 @@ async def test_a_cancelled_close_still_ends_the_child() -> None:
 
 async def test_a_drain_cuts_a_viewer_who_is_waiting() -> None:
     body, _ = await process_body("import time; time.sleep(60)", Ended())
-    step = asyncio.create_task(anext(body))  # type: ignore[arg-type]
+    step = asyncio.create_task(anext(body))
     await asyncio.sleep(0.05)
     drain.begin()
     async with asyncio.timeout(DEADLINE):

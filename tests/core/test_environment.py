@@ -44,14 +44,14 @@ def test_the_default_data_folder_lies_beside_the_project(tmp_path: Path) -> None
         ("PORT", "65535", "port", 65535),
         ("MEDIASTREAM_DEBUG", "on", "debug", True),
         ("MEDIASTREAM_DEBUG", "0", "debug", False),
-        ("MEDIASTREAM_ALLOWED_HOSTS", "a.example,b.example", "allowed_hosts", ["a.example", "b.example"]),
+        ("HOST", "localhost", "host", "localhost"),
         ("MEDIASTREAM_TRUSTED_PROXIES", "10.0.0.1,fd00::/8", "trusted_proxies", ["10.0.0.1", "fd00::/8"]),
         ("MEDIASTREAM_TRUSTED_PROXIES", "*", "trusted_proxies", ["*"]),
         ("MEDIASTREAM_MAX_UPLOAD", "1048576", "max_upload", 1048576),
         ("MEDIASTREAM_TRANSCODES", "3", "transcodes", 3),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "0", "download_grace", 0.0),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "2.5", "download_grace", 2.5),
-        ("MEDIASTREAM_FFMPEG", "/opt/ffmpeg", "ffmpeg", "/opt/ffmpeg"),
+        ("MEDIASTREAM_FFMPEG", "/bin/sh", "ffmpeg", "/bin/sh"),
         ("MEDIASTREAM_SECRET_KEY", "s3cret", "secret_key", "s3cret"),
         ("MEDIASTREAM_ADMIN_PASSWORD", "p4ss", "admin_password", "p4ss"),
     ],
@@ -63,6 +63,10 @@ def test_values(base: dict[str, str], name: str, value: str, field: str, expecte
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("HOST", "::1::2"),
+        ("HOST", "a..b"),
+        ("HOST", "x" * 70),
+        ("MEDIASTREAM_FFMPEG", "/no/such/ffmpeg"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "-1"),
@@ -205,6 +209,7 @@ def test_listening_on_one_address_adds_that(host: str, name: str) -> None:
     assert default_hosts(host) == sorted({"localhost", "127.0.0.1", "[::1]", name})
 
 
-def test_hosts_that_are_given_are_the_only_ones(base: dict[str, str]) -> None:
-    given = {"HOST": "0.0.0.0", "MEDIASTREAM_ALLOWED_HOSTS": "films.example"}
-    assert read(base | given).allowed_hosts == ["films.example"]
+def test_hosts_that_are_given_replace_this_machines_names_but_not_loopback(base: dict[str, str]) -> None:
+    """Health checks on the machine itself go to loopback, however the server is called outside."""
+    given = {"HOST": "0.0.0.0", "MEDIASTREAM_ALLOWED_HOSTS": "films.example,tv.example"}
+    assert read(base | given).allowed_hosts == ["127.0.0.1", "[::1]", "films.example", "localhost", "tv.example"]
