@@ -15,6 +15,7 @@ from media_library import ingest
 from media_library.forms import MediaForm
 from media_library.models import Media, State
 from mediastream.access import visible_to
+from mediastream.errors import NotMedia
 
 
 @admin.register(Media)
@@ -45,7 +46,11 @@ class MediaAdmin(admin.ModelAdmin):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Without the transaction Django puts round it: the probe runs inside, for seconds perhaps, and an
         open write transaction of SQLite would keep everybody else from writing. ingest.py has its own."""
-        return self._changeform_view(request, *args, **kwargs)  # type: ignore[attr-defined]
+        response = self._changeform_view(request, *args, **kwargs)  # type: ignore[attr-defined]
+        form = (getattr(response, "context_data", None) or {}).get("adminform")
+        if form is not None and "file" in form.form.errors and "file" in request.FILES:
+            response.status_code = NotMedia.status  # the page is the form again; scripts look at the status
+        return response
 
     def save_model(self, request: HttpRequest, obj: Media, form: Any, change: bool) -> None:
         """Through the one door (ingest.py); who uploads owns, unless the form says otherwise."""

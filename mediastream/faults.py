@@ -1,5 +1,6 @@
 """Errors become HTTP here, once: a page for a person, a short JSON body for a player or script."""
 
+import errno
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec
@@ -9,7 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.loader import render_to_string
 
-from mediastream.errors import BadInput, Fault, MethodNotAllowed, NoRight, SignInNeeded, Unknown
+from mediastream.errors import BadInput, DiskFull, Fault, MethodNotAllowed, NoRight, SignInNeeded, Unknown
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
@@ -58,6 +59,8 @@ class FaultMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, OSError) and exception.errno in (errno.ENOSPC, errno.EDQUOT):
+            exception = DiskFull("The server's disk is full; nothing was stored. Delete something, then try again.")
         return respond(request, exception) if isinstance(exception, Fault) else None
 
 

@@ -83,7 +83,8 @@ def _address(text: str) -> Source:
             f"give {TEST_PATTERN}, the absolute path of a file or /dev/videoN, or an address: {schemes}"
         )
     protocols, formats, further = _NETWORK[parts.scheme]
-    return _source(text, text, {"protocol_whitelist": protocols, "format_whitelist": formats, **further})
+    url = parts.scheme + text[len(parts.scheme) :]  # FFmpeg knows its protocols in lower case only
+    return _source(text, url, {"protocol_whitelist": protocols, "format_whitelist": formats, **further})
 
 
 def _source(text: str, url: str, options: dict[str, Any], *, clock: bool = False) -> Source:

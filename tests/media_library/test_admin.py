@@ -112,7 +112,7 @@ def test_a_bad_file_is_refused_in_the_form(admin: Client, clips: Clips, tmp_path
     content = make(clips, tmp_path)
     before = stored_files()
     response = upload(admin, content)
-    assert response.status_code == 200
+    assert response.status_code == 415
     assert reason in errors(response)
     assert not Media.objects.exists()
     assert stored_files() == before
@@ -235,7 +235,7 @@ def test_a_bad_replacement_leaves_the_item_as_it_was(
     before, name = stored_files(), media.file.name
     with django_capture_on_commit_callbacks(execute=True):
         response = upload(admin, b"words" * 100, path=f"{CHANGE_LIST}{media.pk}/change/")
-    assert response.status_code == 200
+    assert response.status_code == 415
     assert "not a video or audio file" in errors(response)
     media.refresh_from_db()
     assert (media.file.name, media.state) == (name, State.READY)
