@@ -6,7 +6,11 @@ test clients ask it too. `may_see` and `visible_to` are one rule in two forms, f
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.db.models import Q, TextChoices
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
 
 from mediastream.errors import NoRight, SignInNeeded
 
@@ -54,6 +58,13 @@ def require(visitor: "Visitor", visibility: str, owner_id: int | None) -> None:
     """Raises SignInNeeded (401) or NoRight (403) unless `visitor` may see it."""
     if not may_see(visitor, visibility, owner_id):
         raise NoRight if visitor.is_authenticated else SignInNeeded
+
+
+def session_may_upload(session_key: str | None) -> bool:
+    """Whether a session, known by its key alone, belongs to somebody who may upload. Asks the database."""
+    request = HttpRequest()
+    request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
+    return bool(get_user(request).has_perm(UPLOAD_PERMISSION))
 
 
 def cache_control(visibility: str, max_age: int) -> str:

@@ -11,13 +11,14 @@ either would run to its end for nobody and block the loop meanwhile. Every `__an
 import asyncio
 import errno
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from mediastream import drain
 from mediastream.errors import StreamCut
@@ -58,13 +59,24 @@ class OpenFile:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Raises FileNotFoundError and other OSErrors of open(2)."""
-        return await asyncio.get_running_loop().run_in_executor(_disk, cls.open_now, path)
+        """Raises FileNotFoundError and other OSErrors of open(2), IsADirectoryError for what is not a file.
+
+        Shielded: a thread that opens cannot be cancelled, and what it has opened needs an owner.
+        """
+        opening = asyncio.get_running_loop().run_in_executor(_disk, cls.open_now, path)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
 
     @classmethod
     def open_now(cls, path: Path) -> Self:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise IsADirectoryError(errno.EISDIR, "not a regular file")
         return cls(fd, status.st_size, int(status.st_mtime))
 
     def read_cached(self, offset: int, size: int) -> bytes | None:
@@ -90,6 +102,11 @@ class OpenFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def _close_unwanted(opening: "asyncio.Future[Any]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class FileBody(Body):

@@ -71,6 +71,12 @@ class MethodNotAllowed(Fault):
         return {"Allow": ", ".join(self.methods)}
 
 
+class RequestStalled(Fault):
+    """The request's body came too slowly or not at all (408, RFC 9110 section 15.5.9)."""
+
+    status, error = 408, "request_timeout"
+
+
 class NotReady(Fault):
     """The item exists but is in a state that does not allow this (409)."""
 

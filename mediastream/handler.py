@@ -1,6 +1,6 @@
 """Django's ASGI handler with three things done differently, each for streams.
 
-- A request body is bounded before it is read (request_bodies.py), and spooled under the data folder.
+- A request body is bounded before it is read (receiving.py).
 - The request's thread ends when its view has answered (request_threads.py), not with the stream.
 - Bodies are closed by their sender, deterministically, and a failed one cuts the connection.
 
@@ -9,28 +9,24 @@ HEAD is answered by its headers: no body is iterated for it.
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import aclosing, suppress
-from importlib import import_module
-from io import BytesIO
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import aget_user
 from django.core import signals
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import HttpResponseBadRequest, HttpResponseBase
 from django.urls import set_script_prefix
 
 from mediastream import homeloop
-from mediastream.access import UPLOAD_PERMISSION
-from mediastream.errors import DiskFull, Fault, StreamCut
+from mediastream.errors import Fault, RequestStalled, StreamCut
 from mediastream.faults import fault_response
-from mediastream.request_bodies import SMALL_BODY, Bounds, content_length
+from mediastream.receiving import Disconnected, check_target, close_body, drop_rest, receive_body
+from mediastream.request_bodies import Bounds
 from mediastream.request_threads import request_thread
-from mediastream.responses import StreamResponse
+from mediastream.responses import StreamResponse, stream_responses
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +34,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-BODY_PATIENCE = 60.0  # seconds between two pieces of a request body
 PAGE_PATIENCE = 60.0  # seconds for one piece of a page
-LINGER_SECONDS = 30.0  # a refused body is read and dropped for so long, so that its sender sees the answer
 CONNECTION = "mediastream.connection"  # our worker's ASGI extension, see server/connection.py
-
-
-class Disconnected(Exception):
-    """The client left before it had sent its request."""
 
 
 class MediaHandler(ASGIHandler):
@@ -58,7 +48,8 @@ class MediaHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         homeloop.adopt()
         try:
-            body = await self._receive_body(scope, receive)
+            scope = check_target(scope)
+            body, scope = await receive_body(scope, receive, self._bounds)
         except Disconnected:
             return
         except Fault as fault:
@@ -67,69 +58,19 @@ class MediaHandler(ASGIHandler):
         try:
             await self._race(self._answer(scope, body, send), receive)
         finally:
-            body.close()
-
-    # The request body.
-
-    async def _receive_body(self, scope: Scope, receive: Receive) -> IO[bytes]:
-        headers = dict(scope["headers"])
-        declared = content_length(headers.get(b"content-length", b"").decode("latin-1"))
-        path = scope["path"]
-        may_upload = False
-        if self._bounds.takes_uploads(path) and (declared > SMALL_BODY or b"transfer-encoding" in headers):
-            may_upload = await _may_upload(scope)
-        self._bounds.check(path, declared, may_upload=may_upload)
-        self._bounds.check_room(declared)
-        # O_TMPFILE where the file system has it: a kill -9 leaves nothing behind.
-        body: IO[bytes] = tempfile.SpooledTemporaryFile(64 * 1024, dir=str(self._bounds.temporary))  # noqa: SIM115
-        try:
-            await self._spool(body, path, receive, may_upload=may_upload)
-        except BaseException:
-            body.close()
-            raise
-        return body
-
-    async def _spool(self, body: IO[bytes], path: str, receive: Receive, *, may_upload: bool) -> None:
-        received, more = 0, True
-        while more:
-            try:
-                message = await asyncio.wait_for(receive(), BODY_PATIENCE)
-            except TimeoutError:
-                raise Disconnected from None
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            piece, more = message.get("body", b""), message.get("more_body", False)
-            received += len(piece)
-            self._bounds.check(path, received, may_upload=may_upload)
-            try:
-                if received > SMALL_BODY:
-                    await asyncio.to_thread(body.write, piece)
-                else:
-                    body.write(piece)
-            except OSError as fault:
-                raise DiskFull(f"The server could not keep your upload: {fault.strerror}.") from None
-        body.seek(0)
+            await close_body(body)
 
     async def _refuse(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer without having read the body, then drop the rest of it for a while.
-
-        Closing a socket with unread bytes resets it, and the reset can overtake the answer (RFC 9112
-        section 9.6). Who asked to continue first has sent nothing yet and gets the answer alone.
-        """
-        headers = dict(scope["headers"])
-        response = fault_response(fault, headers.get(b"accept", b"").decode("latin-1"))
+        """Answer without having read the body, and end the connection."""
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        response = fault_response(fault, accept)
         response["Connection"] = "close"
         await self._send_page(response, scope, send)
-        if headers.get(b"expect", b"").lower() != b"100-continue":
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_SECONDS):
-                    while (message := await receive())["type"] != "http.disconnect" and message.get("more_body"):
-                        pass
+        if not isinstance(fault, RequestStalled):
+            await drop_rest(scope, receive)
         connection = scope.get("extensions", {}).get(CONNECTION)
         if connection is not None:
             connection.close()
-
-    # The answer.
 
     async def _race(self, work: Awaitable[None], receive: Receive) -> None:
         """Await `work`, and cancel it if the client leaves first."""
@@ -145,15 +86,17 @@ class MediaHandler(ASGIHandler):
                 await working
 
     async def _answer(self, scope: Scope, body: IO[bytes], send: Send) -> None:
-        async with request_thread():
-            response = await self._view(scope, body)
-        try:
-            if isinstance(response, StreamResponse) and scope["method"] != "HEAD":
-                await self._send_stream(response, scope, send)
-            else:
-                await self._send_page(response, scope, send)
-        finally:
-            await _finish(response)
+        with stream_responses() as made:
+            response: HttpResponseBase | None = None
+            try:
+                async with request_thread():
+                    response = await self._view(scope, body)
+                if isinstance(response, StreamResponse) and scope["method"] != "HEAD":
+                    await self._send_stream(response, scope, send)
+                else:
+                    await self._send_page(response, scope, send)
+            finally:
+                await _finish(response, made)
 
     async def _view(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))
@@ -203,29 +146,20 @@ class MediaHandler(ASGIHandler):
             await connection.cut()
 
 
-async def _may_upload(scope: Scope) -> bool:
-    """Whether the session of a request that has not been read yet belongs to somebody who may upload."""
-    request = ASGIRequest(scope, BytesIO())
-    engine = import_module(settings.SESSION_ENGINE)
-    request.session = engine.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    async with request_thread():
-        user = await aget_user(request)
-        return bool(await sync_to_async(user.has_perm)(UPLOAD_PERMISSION))
-
-
 def _start(response: HttpResponseBase) -> dict[str, Any]:
     headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
     headers += [(b"Set-Cookie", morsel.OutputString().encode("ascii")) for morsel in response.cookies.values()]
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
-async def _finish(response: HttpResponseBase) -> None:
-    """Close the response whole, even if whoever waits for it is cancelled meanwhile."""
-    await asyncio.shield(asyncio.ensure_future(_close(response)))
+async def _finish(response: HttpResponseBase | None, made: list[StreamResponse]) -> None:
+    """Close the response, and every stream that was made on the way to it, even if cancelled meanwhile."""
+    await asyncio.shield(asyncio.ensure_future(_close(response, made)))
 
 
-async def _close(response: HttpResponseBase) -> None:
-    """The body first, then Django's own closing, which sends request_finished to synchronous receivers."""
-    if isinstance(response, StreamResponse):
-        await response.aclose()
-    await sync_to_async(response.close)()
+async def _close(response: HttpResponseBase | None, made: list[StreamResponse]) -> None:
+    """Bodies first, then Django's own closing, which sends request_finished to synchronous receivers."""
+    for stream in made:
+        await stream.aclose()
+    for closing in {*made, *([response] if response is not None else [])}:
+        await sync_to_async(closing.close)()

@@ -8,7 +8,8 @@ step home (homeloop.py). Django itself would drain the one kind with list() unde
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -21,6 +22,11 @@ from mediastream.http import conditional, multipart, ranges
 from mediastream.http.conditional import Outcome, Validators
 from mediastream.http.filename import printable
 
+# The stream responses made for the request under way. Whatever happens to them on their way out (a client
+# that leaves while a middleware awaits its thread, a middleware that raises), who serves the request closes
+# them all: a body nobody received would hold its file, its child and its place for good.
+_made: ContextVar[list["StreamResponse"] | None] = ContextVar("stream_responses", default=None)
+
 CLOSE_DEADLINE = 10.0  # seconds a WSGI thread waits for a body to close: a child is killed in milliseconds
 
 
@@ -31,6 +37,8 @@ class StreamResponse(StreamingHttpResponse):
         super().__init__(body, status=status, content_type=content_type)
         self.body = body
         self._body_closed = False
+        if (made := _made.get()) is not None:
+            made.append(self)
         self["X-Content-Type-Options"] = "nosniff"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -56,6 +64,17 @@ class StreamResponse(StreamingHttpResponse):
             self._body_closed = True
             homeloop.call(self.body.aclose(), CLOSE_DEADLINE)
         super().close()
+
+
+@contextmanager
+def stream_responses() -> Iterator[list[StreamResponse]]:
+    """The list of those made inside, for their owner: the handler that serves the request."""
+    made: list[StreamResponse] = []
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
 
 
 async def _step(body: Body) -> bytes | None:
@@ -110,7 +129,8 @@ def _decide(request: HttpRequest, file: OpenFile, identity: str, content_type: s
         raise PreconditionFailed
     if outcome is Outcome.NOT_MODIFIED:
         file.close()
-        return _validated(HttpResponse(status=304), current)
+        # Else CommonMiddleware would say 0, and a 304 may name no length but the 200's (section 8.6).
+        return _validated(HttpResponse(status=304, headers={"Content-Length": str(file.size)}), current)
     wanted = None
     # Section 14.2: Range has a meaning for GET alone, so HEAD answers as for the whole.
     if request.method == "GET" and conditional.range_applies(request.headers.get("If-Range"), current):

@@ -47,6 +47,7 @@ FAULTS: list[tuple[Fault, int, str, dict[str, str]]] = [
     (errors.NoRight(), 403, "no_right", {}),
     (errors.Unknown("x."), 404, "unknown", {}),
     (errors.MethodNotAllowed(("GET", "HEAD")), 405, "method_not_allowed", {"Allow": "GET, HEAD"}),
+    (errors.RequestStalled("x."), 408, "request_timeout", {}),
     (errors.NotReady("x."), 409, "not_ready", {}),
     (errors.PreconditionFailed(), 412, "precondition_failed", {}),
     (errors.BodyTooLarge("x."), 413, "too_large", {}),
