@@ -28,10 +28,10 @@ class MediaAdmin(admin.ModelAdmin):
         (None, {"fields": ("title", "file", "visibility", "owner")}),
         (
             "What the probe found",
-            {"fields": ("state", "reason", "length", "shown_size", "content_type", "stream_list")},
+            {"fields": ("original_name", "state", "reason", "length", "shown_size", "content_type", "stream_list")},
         ),
     )
-    readonly_fields = ("state", "reason", "length", "shown_size", "content_type", "stream_list")
+    readonly_fields = ("original_name", "state", "reason", "length", "shown_size", "content_type", "stream_list")
     actions = ("retry_probe",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Media | None = None) -> Any:

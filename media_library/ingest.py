@@ -15,7 +15,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 
 from media_library.facts import Facts
-from media_library.models import Media
+from media_library.models import Media, State
 from media_library.probe import ProbeFailed, probe_now
 from media_library.signals import media_ready
 from mediastream.access import Visibility
@@ -62,25 +62,32 @@ def describe(media: Media, name: str, size: int) -> None:
 def save(media: Media) -> None:
     """Store the file of a new or changed item, then its row; a file whose row failed is taken away again."""
     replaced = Media.objects.filter(pk=media.pk).values_list("file", "poster").first()
-    if replaced is not None and replaced[0] != media.file.name:
+    changed = replaced is None or replaced[0] != media.file.name
+    if changed:
         media.poster = ""  # it showed the former content; media_ready makes another
+        _store(media)
     try:
         with transaction.atomic():
             media.save()
     except BaseException:
-        # Uncommitted: storing itself failed, and the name is still the sender's.
-        committed = media.file and media.file._committed  # type: ignore[attr-defined]
-        if committed and media.file.name != (replaced or ("",))[0]:
-            default_storage.delete(media.file.name or "")
+        if changed:
+            forget(media.file.name or "")
         raise
-    if replaced is not None and replaced[0] != media.file.name:
-        transaction.on_commit(functools.partial(forget, *replaced))
-    tell_ready(media)
+    if changed:
+        transaction.on_commit(functools.partial(forget, *(replaced or ())))
+        tell_ready(media)
+
+
+def _store(media: Media) -> None:
+    """Put the file in its place before the row's transaction: a long copy inside would keep all others from
+    writing, and Django would make it there."""
+    if not media.file._committed:  # type: ignore[attr-defined]
+        media.file.save(media.file.name or "", media.file.file, save=False)
 
 
 def tell_ready(media: Media) -> None:
     """Let higher floors do their part; their failure is theirs, the item is stored."""
-    if media.state != "ready":
+    if media.state != State.READY:
         return
     for _receiver, outcome in media_ready.send_robust(Media, media=media):
         if isinstance(outcome, Exception):

@@ -12,6 +12,7 @@ from typing import Any
 import av
 
 REFUSED = 3
+MOST_PIXELS = 8192 * 8192
 WEBM = {"vp8", "vp9", "av1", "vorbis", "opus"}
 TYPES = {
     "avi": "video/x-msvideo", "mpegts": "video/mp2t", "mpeg": "video/mpeg", "flv": "video/x-flv", "wav": "audio/wav",
@@ -38,6 +39,7 @@ def probe(path: str, formats: str) -> dict[str, Any]:
         if not any(stream["kind"] in ("video", "audio") for stream in streams):
             raise Refused("there is neither video nor sound in it")
         check_whole(container, os.path.getsize(path))
+        check_size(streams)
         duration = container.duration / av.time_base if container.duration and container.duration > 0 else None
         return {
             "container": container.format.name,
@@ -55,6 +57,13 @@ def check_whole(container: Any, size: int) -> None:
     needed = max((entry.pos + entry.size for entry in ends), default=0)
     if needed > size:
         raise Refused(f"it is cut off: its index needs {needed} bytes, the file has {size}")
+
+
+def check_size(streams: list[dict[str, Any]]) -> None:
+    """Decoding takes memory by the picture: a small file can ask for all there is."""
+    for stream in streams:
+        if (stream.get("width") or 0) * (stream.get("height") or 0) > MOST_PIXELS:
+            raise Refused(f"its pictures of {stream['width']} by {stream['height']} are larger than can be decoded")
 
 
 def describe(container: Any, stream: Any) -> dict[str, Any]:
