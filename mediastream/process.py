@@ -76,7 +76,9 @@ def guarded(argv: Sequence[str], limits: Limits) -> list[str]:
 
 def child_environment() -> dict[str, str]:
     """Our environment without what a child has no use for: secrets."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
+    # glibc reserves 64 MB of address space for each arena, which a limit on it would count.
+    return {"MALLOC_ARENA_MAX": "4", **kept}
 
 
 class Child:

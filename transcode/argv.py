@@ -35,8 +35,9 @@ def progressive(
 def poster(executable: str, path: Path, at: float, width: int, *, video: int) -> list[str]:
     """One JPEG of stream `video` at `at` seconds, `width` pixels wide, to stdout."""
     source = _open(path, at)
-    # The thumbnail filter takes the most typical of 25 pictures, which is seldom a black one.
-    picture = source[str(video)].filter("thumbnail", n=25).filter("scale", w=width, h=-2)
+    # The thumbnail filter takes the most typical of 25 pictures, which is seldom a black one. It holds all
+    # of them, so they are made small first.
+    picture = source[str(video)].filter("scale", w=width, h=-2).filter("thumbnail", n=25)
     output = picture.output("pipe:1", vframes=1, f="image2pipe", vcodec="mjpeg", **{"q:v": 4})
     return _compiled(output, executable)
 

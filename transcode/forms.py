@@ -12,7 +12,7 @@ from transcode.profiles import DEFAULT, PROFILES, Profile
 class StreamForm(forms.Form):
     """`start`: seconds from the item's beginning; `profile`: a name from profiles.py."""
 
-    start = forms.FloatField(min_value=0, required=False)
+    start = forms.RegexField(r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z", required=False, strip=True)
     profile = forms.ChoiceField(choices=[(name, name) for name in PROFILES], required=False)
 
 
@@ -23,7 +23,7 @@ def parse(query: QueryDict, duration: float | None) -> tuple[float, Profile]:
         field, faults = next(iter(form.errors.items()))
         raise BadInput(f"{field}: {' '.join(str(fault) for fault in faults)} {_hint(field)}")
     values: dict[str, Any] = form.cleaned_data
-    start = values["start"] or 0.0
+    start = float(values["start"] or 0)
     if start > 0 and start >= (duration or 0.0):
         length = "unknown" if duration is None else f"{duration:.3f} seconds"
         raise BadInput(f"start: {start:g} lies past the end; the length is {length}.")

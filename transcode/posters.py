@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 DEADLINE = 20.0  # seconds
 WIDTH = 640  # pixels
 MAX_BYTES = 4 * 1024 * 1024
-LIMITS = Limits(cpu_seconds=40)
+# Memory: a picture of 8192 by 8192 with its references takes 2 GB to decode.
+LIMITS = Limits(address_space=6 * 1024**3, cpu_seconds=40)
 
 
 def make_poster(sender: type[Media], media: Media, **kwargs: Any) -> None:
@@ -37,7 +38,15 @@ def make_poster(sender: type[Media], media: Media, **kwargs: Any) -> None:
     if finished.returncode != 0 or not finished.stdout:
         logger.warning("no poster for %s: %s", media.pk, last_words(finished.stderr))
         return
+    _keep(media, finished.stdout)
+
+
+def _keep(media: Media, jpeg: bytes) -> None:
     replaced = media.poster.name or ""
-    media.poster.save("poster.jpg", ContentFile(finished.stdout), save=False)
-    media.save(update_fields=["poster"])
+    media.poster.save("poster.jpg", ContentFile(jpeg), save=False)
+    try:
+        media.save(update_fields=["poster"])
+    except BaseException:  # the item was deleted meanwhile, for one
+        forget(media.poster.name or "")
+        raise
     transaction.on_commit(functools.partial(forget, replaced))

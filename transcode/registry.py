@@ -2,13 +2,17 @@
 
 import asyncio
 
+from mediastream import drain
 from mediastream.bodies import CHUNK, ProcessBody
 from mediastream.errors import Busy, TranscodeFailed
 from mediastream.ffmpeg import last_words
-from mediastream.process import Child
+from mediastream.process import Child, Limits
 
 FIRST_BYTE = 20.0  # seconds FFmpeg may take to its first byte: opening, seeking, the first group of pictures
 RETRY_AFTER = 5  # seconds
+
+# Twice what 8K video takes; a file made to eat memory ends here and not in the server.
+LIMITS = Limits(address_space=8 * 1024**3)
 
 _running = 0
 
@@ -30,11 +34,14 @@ async def open_transcode(argv: list[str], limit: int) -> ProcessBody:
     _running += 1
     try:
         child = await _spawn(argv)
+        release = drain.on_begin(child.kill)
         try:
             return ProcessBody(child, await _first_bytes(child), _leave)
         except BaseException:
             await child.stop()
             raise
+        finally:
+            release()
     except BaseException:
         _leave()
         raise
@@ -47,7 +54,7 @@ def _leave() -> None:
 
 async def _spawn(argv: list[str]) -> Child:
     try:
-        return await Child.spawn(argv)
+        return await Child.spawn(argv, LIMITS)
     except OSError as fault:
         raise TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
 
@@ -60,5 +67,7 @@ async def _first_bytes(child: Child) -> bytes:
         raise Busy(f"FFmpeg gave nothing within {FIRST_BYTE:g} seconds; try again.", RETRY_AFTER) from None
     if not first:
         await child.wait()
+        if drain.begun():
+            raise Busy("The server is stopping; try again in a moment.", RETRY_AFTER)
         raise TranscodeFailed(f"This file cannot be transcoded: {last_words(child.stderr)}.")
     return first
