@@ -99,6 +99,11 @@ def _hosts(reader: "_Reader", host: str) -> list[str]:
     return sorted({*listed, *LOOPBACK}) if listed else default_hosts(host)
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _check_host(host: str) -> None:
     try:
         socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
@@ -156,7 +161,7 @@ def default_hosts(host: str) -> list[str]:
                 f"[{address.address.partition('%')[0]}]" for address in addresses if address.family == socket.AF_INET6
             }
     else:
-        names.add(f"[{host}]" if ":" in host else host)
+        names.add(bracketed(host))
     return sorted(name for name in names if re.fullmatch(r"[\w.:\-\[\]]+", name))
 
 

@@ -57,6 +57,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
 
     async def cut(self) -> None:
         """End the connection now, unsent bytes dropped, so that the client sees a stream broken off."""
+        request = self._current_request
+        if request is not None and request.version < (1, 1):
+            self.reset()  # to HTTP/1.0 a mere close is the end of the body
         self.transport.abort()
         # gunicorn would log the response as incomplete until it knows of the end, which it learns in a later turn.
         await self._lost.wait()

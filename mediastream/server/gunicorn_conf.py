@@ -5,19 +5,16 @@ worker needs to close the rest.
 """
 
 import math
+import sys
 
-from mediastream.environment import read
+from mediastream.environment import bracketed, read
 
 _environment = read()
 
 wsgi_app = "mediastream.asgi:application"
 worker_class = "mediastream.server.worker.MediaWorker"
 workers = 1
-bind = (
-    f"[{_environment.host}]:{_environment.port}"
-    if ":" in _environment.host
-    else (f"{_environment.host}:{_environment.port}")
-)
+bind = f"{bracketed(_environment.host)}:{_environment.port}"
 backlog = 2048
 asgi_loop = "uvloop"
 asgi_lifespan = "on"
@@ -28,3 +25,9 @@ timeout = 60
 forwarded_allow_ips = ",".join(_environment.trusted_proxies)
 control_socket_disable = True
 proc_name = "mediastream"
+
+
+def when_ready(server: object) -> None:
+    """Say where a browser on this machine finds the site, now that it listens."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(_environment.host, _environment.host)  # noqa: S104
+    print(f"mediastream: http://{bracketed(host)}:{_environment.port}/", file=sys.stderr, flush=True)
