@@ -7,12 +7,16 @@ Stored names are random and never used twice: they are what ETags stand on.
 import os
 import secrets
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
+
+LEFT_BEHIND = 3600.0  # seconds
 
 
 class LocalStorage(FileSystemStorage):
@@ -35,6 +39,14 @@ class LocalStorage(FileSystemStorage):
             os.unlink(draft)
             raise
         return name
+
+
+def sweep_temporary() -> None:
+    """Remove what a kill -9 left of uploads. A file that is being written is younger than LEFT_BEHIND."""
+    for path in Path(settings.FILE_UPLOAD_TEMP_DIR).iterdir():
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > LEFT_BEHIND:
+                path.unlink()
 
 
 def stored_name(folder: str, suffix: str) -> str:

@@ -8,6 +8,7 @@ import logging
 
 from django.conf import settings
 
+from media_library.storage import sweep_temporary
 from mediastream import drain, ffmpeg, homeloop
 from mediastream.handler import Receive, Send
 from mediastream.live import registry as cameras
@@ -34,6 +35,7 @@ def open_all() -> None:
     """Raises FFmpegMissing: a server that cannot make a picture says so at its start."""
     homeloop.adopt()
     drain.reset()
+    sweep_temporary()
     logger.info("FFmpeg: %s", ffmpeg.executable(settings.FFMPEG))
 
 

@@ -27,6 +27,12 @@ for _status in HTTPStatus:
 
 EXTENSION = "mediastream.connection"
 PATIENCE = 60.0  # seconds, until a response asks for more
+HEAD_PATIENCE = 30.0  # seconds a request may take to its last header; gunicorn bounds only the second and later
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 74\r\n"
+    b"Retry-After: 5\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    b'{"error": "busy", "detail": "The server has as many clients as it takes."}'
+)
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
@@ -38,6 +44,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self.app = self._call
         self.patience = PATIENCE
         self._lost = asyncio.Event()
+        self._refused = False
+        self._waiting_since: float | None = None
         self._pending = 0
         self._pending_since = 0.0
 
@@ -47,13 +55,19 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         await self._application(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
+        if len(self.worker.connections) >= self.worker.most_connections:
+            self._refused = True
+            transport.write(FULL)
+            transport.close()
+            return
         self.worker.connections.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.worker.connections.discard(self)
-        super().connection_lost(exc)
         self._lost.set()
+        if not self._refused:
+            self.worker.connections.discard(self)
+            super().connection_lost(exc)
 
     async def cut(self) -> None:
         """End the connection now, unsent bytes dropped, so that the client sees a stream broken off."""
@@ -87,6 +101,17 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             return False
         self.reset()
         return True
+
+    def close_if_mute(self, now: float) -> bool:
+        """Close if a request has been waited for, or its headers, for HEAD_PATIENCE seconds."""
+        if not self._awaiting_request:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = now
+        elif now - self._waiting_since >= HEAD_PATIENCE:
+            self.close()
+            return True
+        return False
 
     def reset(self) -> None:
         """End the connection with a RST: a mere close leaves what is queued to the kernel, which goes on

@@ -16,6 +16,7 @@ worker_class = "mediastream.server.worker.MediaWorker"
 workers = 1
 bind = f"{bracketed(_environment.host)}:{_environment.port}"
 backlog = 2048
+worker_connections = 4000
 asgi_loop = "uvloop"
 asgi_lifespan = "on"
 keepalive = 30

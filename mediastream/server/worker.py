@@ -6,7 +6,8 @@ What differs from gunicorn's own, and why:
   and SIGQUIT drain like SIGTERM (gunicorn would cut downloads and skip lifespan shutdown).
 - Stopping does not wait for the heartbeat's next second, nor for idle kept-alive connections.
 - The listen backlog is the configured one: `create_server` would reset it to its own default of 100.
-- A watchdog aborts sockets that take no byte (decision 14 in docs/architecture.md).
+- A watchdog aborts sockets that take no byte (decision 14 in docs/architecture.md), and closes those that
+  have asked nothing; past `worker_connections`, which gunicorn does not enforce here, clients get a 503.
 - The worker dies with its arbiter: PR_SET_PDEATHSIG, so that a kill -9 of the arbiter ends it and its
   children within moments rather than at the next heartbeat.
 
@@ -17,6 +18,7 @@ Relied on inside gunicorn: ASGIWorker's attributes `loop`, `servers`, `alive`, `
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 from contextlib import suppress
 from typing import Any
@@ -30,7 +32,15 @@ from mediastream import drain
 from mediastream.server.connection import Connection
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+PER_CONNECTION = 4  # descriptors: the socket, the file or pipes behind it, and some for all the rest
 WATCH_EVERY = 1.0  # seconds: the heartbeat, and how precisely patience is kept
+
+
+def descriptors() -> int:
+    """The most files this process may have open: as many as the system lets it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class MediaWorker(ASGIWorker):  # type: ignore[misc]
@@ -40,11 +50,13 @@ class MediaWorker(ASGIWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
         self._stopping = asyncio.Event()
+        self.most_connections = self.cfg.worker_connections
 
     def init_process(self) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != self.ppid:  # it died before the line above
             raise SystemExit(0)
+        self.most_connections = min(self.cfg.worker_connections, descriptors() // PER_CONNECTION)
         super().init_process()
 
     def handle_exit_signal(self) -> None:
@@ -66,7 +78,7 @@ class MediaWorker(ASGIWorker):  # type: ignore[misc]
         await self._listen()
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            self._abort_stalled()
+            self._watch()
             await self._sleep(WATCH_EVERY)
         await self._shutdown()
 
@@ -84,9 +96,10 @@ class MediaWorker(ASGIWorker):  # type: ignore[misc]
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    def _abort_stalled(self) -> None:
+    def _watch(self) -> None:
         now = self.loop.time()
         for connection in list(self.connections):
+            connection.close_if_mute(now)
             if connection.abort_if_stalled(now):
                 self.log.info("Aborted a client that took no byte for %.0f s", connection.patience)
 

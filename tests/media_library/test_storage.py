@@ -1,15 +1,17 @@
 """Stored names are what ETags stand on, so none is ever used for a second content."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import TemporaryUploadedFile
 
-from media_library.storage import stored_name
+from media_library.storage import stored_name, sweep_temporary
 from tests.media_library.conftest import stored_files
 
 
@@ -85,3 +87,18 @@ def test_a_local_file_is_copied_and_stays(tmp_path: Path) -> None:
     with original.open("rb") as content:
         name = default_storage.save(stored_name("media", ".mp4"), File(content))
     assert original.read_bytes() == Path(default_storage.path(name)).read_bytes() == b"bytes"
+
+
+def test_the_sweep_takes_what_was_left_behind_and_nothing_in_use() -> None:
+    """A kill -9 in the middle of an upload leaves its temporary file, gigabytes perhaps."""
+    folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
+    left, young = folder / "left.upload", folder / "young.upload"
+    for path in (left, young):
+        path.write_bytes(b"x")
+    os.utime(left, (time.time() - 4000, time.time() - 4000))
+    try:
+        sweep_temporary()
+        assert not left.exists()
+        assert young.exists()
+    finally:
+        young.unlink()

@@ -39,7 +39,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 async def served() -> AsyncIterator[tuple[Any, int]]:
     worker = SimpleNamespace(
         cfg=Config(), log=Log(), asgi=application, loop=asyncio.get_running_loop(), nr_conns=0, connections=set(),
-        alive=True, nr=0, max_requests=sys.maxsize, state={},
+        alive=True, most_connections=3, nr=0, max_requests=sys.maxsize, state={},
     )  # fmt: skip
     server = await worker.loop.create_server(lambda: Connection(worker), "127.0.0.1", 0)
     yield worker, server.sockets[0].getsockname()[1]
@@ -129,3 +129,33 @@ async def test_cut_breaks_the_stream_off(served: tuple[Any, int]) -> None:
         await connection.cut()
     assert not worker.connections
     client.close()
+
+
+async def test_a_client_that_never_finishes_its_request_is_closed(served: tuple[Any, int]) -> None:
+    worker, port = served
+    silent = socket.create_connection(("127.0.0.1", port))
+    partial = socket.create_connection(("127.0.0.1", port))
+    partial.sendall(b"GET / HTTP/1.1\r\nHost:")
+    await asyncio.sleep(0.1)
+    assert len(worker.connections) == 2
+    for now in (1000.0, 1029.0):
+        assert not any(connection.close_if_mute(now) for connection in worker.connections)
+    assert all(connection.close_if_mute(1030.0) for connection in list(worker.connections))
+    await asyncio.sleep(0.1)
+    assert not worker.connections
+    silent.close()
+    partial.close()
+
+
+async def test_past_the_bound_a_client_is_told_to_come_again(served: tuple[Any, int]) -> None:
+    worker, port = served
+    clients = [await ask(port, b"/") for _ in range(worker.most_connections)]
+    await asyncio.sleep(0.1)
+    refused = await ask(port, b"/")
+    answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(refused, 4096), 5)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"Content-Length: %d" % len(body) in head
+    assert len(worker.connections) == worker.most_connections
+    for client in [*clients, refused]:
+        client.close()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from tests.media import Clips
-from tests.system.harness import Server, read_head, wait_until
+from tests.system.harness import ROOT, Server, free_port, read_head, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -88,3 +89,18 @@ def test_a_second_start_is_quick_and_says_no_password(seeded: Path, tmp_path: Pa
     server.stop()
     assert "password" not in server.log.read_text()
     assert took < 60  # a bound for a stuck start, not a measurement
+
+
+def test_a_signal_during_the_set_up_ends_its_steps(tmp_path: Path) -> None:
+    environment = {**os.environ, "MEDIASTREAM_DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())}
+    script = subprocess.Popen([ROOT / "script" / "server"], env=environment, stderr=subprocess.DEVNULL)
+    started = psutil.Process(script.pid)
+    wait_until(
+        lambda: [child for child in started.children(recursive=True) if child.name().startswith("ffmpeg")],
+        60,
+        "a demo clip",
+    )
+    children = started.children(recursive=True)
+    script.terminate()
+    assert script.wait(10) == 143
+    wait_until(lambda: not any(alive(child) for child in children), 5, "the steps' end")
