@@ -5,3 +5,12 @@ class LiveConfig(AppConfig):
     name = "mediastream.live"
     verbose_name = "Live cameras"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.db.models.signals import post_delete, post_save
+
+        from mediastream.live.changes import end_changed
+        from mediastream.live.models import Camera
+
+        post_save.connect(end_changed, Camera)
+        post_delete.connect(end_changed, Camera)

@@ -9,14 +9,15 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from mediastream import drain
 from mediastream.errors import SourceFailed
 from mediastream.ffmpeg import last_words
 from mediastream.live import sources
 from mediastream.live.frames import Frame, FrameTooLarge, JpegSplitter
-from mediastream.live.sources import Source
 from mediastream.process import Child
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,15 @@ logger = logging.getLogger(__name__)
 READ = 256 * 1024  # bytes
 SILENCE = 10.0  # seconds without a byte after which the source is ended and started again
 BACKOFF = (0.5, 8.0)  # seconds before the first retry, and at most
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a camera's row says. Viewers have come on these terms: others are another camera's."""
+
+    source: str
+    fps: int
+    visibility: str
 
 
 class Viewer:
@@ -57,13 +67,13 @@ class Viewer:
 class Camera:
     """One source, captured once. Lives on the home loop; `close` ends everything it owns."""
 
-    def __init__(self, slug: str, source: Source, fps: int, executable: str, linger: float) -> None:
+    def __init__(self, slug: str, terms: Terms, executable: str, linger: float) -> None:
         self.slug = slug
-        self.source = source
-        self.fps = fps
+        self.terms = terms
+        self.source = sources.parse(terms.source)
         self.latest: Frame | None = None
         self.failure: str | None = None
-        self._argv = sources.argv(executable, source, fps)
+        self._argv = sources.argv(executable, self.source, terms.fps)
         self._linger = linger
         self._viewers: set[Viewer] = set()
         self._capturing: asyncio.Task[None] | None = None
@@ -71,6 +81,7 @@ class Camera:
         self._leaving: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()  # a frame or a failure
         self.closed = False
+        self._release_drain: Callable[[], None] = lambda: None  # on_begin calls `end` at once if the process drains
         self._release_drain = drain.on_begin(self.end)
 
     @property
@@ -112,18 +123,19 @@ class Camera:
                     await self._news.wait()
         if self.latest is not None:
             return self.latest
-        reason = self.failure or ("the server is stopping" if self.closed else "no picture came in time")
+        ended = "it was ended, as the server is stopping or the camera was changed"
+        reason = self.failure or (ended if self.closed else "no picture came in time")
         raise SourceFailed(f"The camera gives no picture now: {reason}. It is tried again by itself.", retry_after=5)
 
     def end(self) -> None:
         """End the viewers and the source now; `close` also waits until the child is reaped."""
+        self._release_drain()
         self.closed = True
         for viewer in self._viewers:
             viewer.end()
         self._rest()
 
     async def close(self) -> None:
-        self._release_drain()
         self.end()
         if self._captures:
             await asyncio.wait(self._captures)

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from mediastream.access import Visibility
 from mediastream.live import sources
+from mediastream.live.camera import Terms
 
 
 def validate_source(text: str) -> None:
@@ -39,6 +40,10 @@ class Camera(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("live:camera", args=[self.slug])
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.source, self.fps, self.visibility)
 
     @property
     def masked_source(self) -> str:

@@ -1,6 +1,8 @@
 """The wall, a camera's page, its stream and its snapshot."""
 
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -8,12 +10,15 @@ from django.shortcuts import render
 from django.urls import path
 
 from mediastream import access, ffmpeg, homeloop
-from mediastream.errors import Unknown
+from mediastream.errors import SourceFailed, Unknown
 from mediastream.faults import allow, sign_in
 from mediastream.http.multipart import MIXED_TYPE
 from mediastream.live import registry
+from mediastream.live.camera import Terms
 from mediastream.live.models import Camera
 from mediastream.responses import StreamResponse, headers_only
+
+T = TypeVar("T")
 
 
 async def _visible(request: HttpRequest, slug: str) -> Camera:
@@ -44,8 +49,15 @@ async def mjpeg(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = await _visible(request, slug)
     if request.method == "HEAD":
         return _uncached(headers_only(MIXED_TYPE))
-    body = await homeloop.run(registry.open_mjpeg(*_opening(camera)))
-    return _uncached(StreamResponse(body, MIXED_TYPE))
+    body = await _opened(request, registry.open_mjpeg(*_opening(camera)))
+    response = StreamResponse(body, MIXED_TYPE)
+    try:
+        # A change ends what is open then (changes.py); this camera was not yet while its row was read.
+        await _visible(request, slug)
+    except BaseException:
+        await response.aclose()
+        raise
+    return _uncached(response)
 
 
 @allow("GET", "HEAD")
@@ -53,7 +65,7 @@ async def snapshot(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = await _visible(request, slug)
     if request.method == "HEAD":
         return _uncached(headers_only("image/jpeg"))
-    frame = await homeloop.run(registry.snapshot(*_opening(camera)))
+    frame = await _opened(request, registry.snapshot(*_opening(camera)))
     response = HttpResponse(frame.jpeg, content_type="image/jpeg")
     response["X-Timestamp"] = f"{frame.captured:.6f}"
     response["X-Frame-Age"] = f"{max(time.time() - frame.captured, 0):.3f}"
@@ -61,8 +73,19 @@ async def snapshot(request: HttpRequest, slug: str) -> HttpResponseBase:
     return _uncached(response)
 
 
-def _opening(camera: Camera) -> tuple[str, str, int, str]:
-    return camera.slug, camera.source, camera.fps, ffmpeg.executable(settings.FFMPEG)
+def _opening(camera: Camera) -> tuple[str, Terms, str]:
+    return camera.slug, camera.terms, ffmpeg.executable(settings.FFMPEG)
+
+
+async def _opened(request: HttpRequest, work: Coroutine[Any, Any, T]) -> T:
+    """Await it at home; why a source fails is for administrators alone, as it names hosts and files of ours."""
+    try:
+        return await homeloop.run(work)
+    except SourceFailed as fault:
+        if access.is_administrator(await request.auser()):
+            raise
+        detail = "The camera gives no picture now. It is tried again by itself."
+        raise SourceFailed(detail, fault.retry_after) from None
 
 
 def _uncached(response: HttpResponseBase) -> HttpResponseBase:

@@ -16,7 +16,7 @@ from mediastream import drain, homeloop
 from mediastream.live import registry
 from mediastream.live.models import Camera
 from tests.media import Clips
-from tests.media_library.conftest import child_pids, collect_static
+from tests.media_library.conftest import child_pids, client_of, collect_static, make_visitor
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "hunter2"
@@ -173,18 +173,22 @@ def test_a_file_is_a_camera_that_starts_over(client: Client, clips: Clips) -> No
     ],
 )
 @pytest.mark.parametrize("name", ["mjpeg", "snapshot.jpg"])
+@pytest.mark.parametrize("visitor", ["superuser", "staff", "anonymous"])
 def test_a_source_that_fails(
-    client: Client, caplog: pytest.LogCaptureFixture, source: str, reason: str, name: str
+    caplog: pytest.LogCaptureFixture, source: str, reason: str, name: str, visitor: str
 ) -> None:
-    """Visitors learn why, but neither where the camera is kept nor how to sign in to it."""
+    """Administrators learn why, but not how to sign in to it; visitors learn neither why nor where it is kept."""
     make_camera(source)
-    response = client.get(f"/live/yard/{name}")
+    response = client_of(make_visitor(visitor)).get(f"/live/yard/{name}")
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
     assert response["Cache-Control"] == "no-store"
     said = response.json()
     assert said["error"] == "source_failed"
-    assert reason in said["detail"]
+    if visitor == "superuser":
+        assert reason in said["detail"]
+    else:
+        assert said["detail"] == "The camera gives no picture now. It is tried again by itself."
     assert said["detail"].endswith("It is tried again by itself.")
     assert PASSWORD not in said["detail"]
     assert registry._cameras["yard"].viewers == 0

@@ -1,0 +1,90 @@
+"""Which cameras are open, and what becomes of those that no longer are; sources are scripts, all else is real."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mediastream import drain
+from mediastream.errors import StreamCut
+from mediastream.live import registry, sources
+from mediastream.live.camera import Terms
+from tests.live.test_camera import DEADLINE, ONE, STEADY, gone, numbers, until
+
+TERMS = Terms("test-pattern", 5, "public")
+OTHERS = [Terms("/other.mp4", 5, "public"), Terms("test-pattern", 6, "public"), Terms("test-pattern", 5, "private")]
+
+
+@pytest.fixture(autouse=True)
+async def steady(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    source(monkeypatch, STEADY)
+    yield
+    async with asyncio.timeout(DEADLINE):
+        await registry.close_all()
+
+
+def source(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(sources, "argv", lambda *_: [sys.executable, "-c", code])
+
+
+async def pid_of(body: registry.MjpegBody) -> int:
+    frame = await body._viewer.take()
+    assert frame is not None
+    return numbers(frame)[0]
+
+
+async def test_one_camera_for_each_slug() -> None:
+    assert registry.camera("yard", TERMS, "ffmpeg") is registry.camera("yard", TERMS, "ffmpeg")
+    assert registry.camera("door", TERMS, "ffmpeg") is not registry.camera("yard", TERMS, "ffmpeg")
+    assert registry.open_terms() == {"yard": TERMS, "door": TERMS}
+
+
+@pytest.mark.parametrize("terms", OTHERS)
+async def test_other_terms_end_the_camera_and_nothing_of_it_stays(terms: Terms) -> None:
+    kept = len(drain._ends)
+    body = await registry.open_mjpeg("yard", TERMS, "ffmpeg")
+    pid = await pid_of(body)
+    registry.camera("yard", terms, "ffmpeg")
+    assert [chunk async for chunk in body] == []
+    await until(lambda: gone(pid) and not registry._closing)
+    assert registry.open_terms() == {"yard": terms}
+    assert len(drain._ends) == kept + 1
+    await body.aclose()
+
+
+async def test_closing_all_waits_for_those_that_are_ending_already() -> None:
+    source_ignores_term = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STEADY
+    with pytest.MonkeyPatch.context() as patch:
+        source(patch, source_ignores_term)
+        body = await registry.open_mjpeg("yard", TERMS, "ffmpeg")
+    pid = await pid_of(body)
+    await registry.end(["yard"], unless={})
+    assert not gone(pid)
+    async with asyncio.timeout(DEADLINE):
+        await registry.close_all()
+    assert gone(pid)
+    assert not registry._closing
+
+
+async def test_a_camera_that_is_as_wanted_is_not_ended() -> None:
+    opened = registry.camera("yard", TERMS, "ffmpeg")
+    await registry.end(["yard", "never opened"], unless={"yard": TERMS})
+    assert registry.camera("yard", TERMS, "ffmpeg") is opened
+    assert not opened.closed
+    await registry.end(["yard"], unless={"yard": OTHERS[0]})
+    assert opened.closed
+    assert registry.open_terms() == {}
+
+
+async def test_a_camera_that_stands_still_cuts_its_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would look at a picture of then, and wait for ever."""
+    source(monkeypatch, ONE)
+    monkeypatch.setattr(registry, "STANDSTILL", 0.3)
+    body = await registry.open_mjpeg("yard", TERMS, "ffmpeg")
+    assert (await anext(body)).startswith(b"--frame")
+    with pytest.raises(StreamCut, match=r"no picture for 0\.3 seconds"):
+        async with asyncio.timeout(DEADLINE):
+            await anext(body)
+    await body.aclose()
+    assert registry.camera("yard", TERMS, "ffmpeg").viewers == 0
