@@ -4,6 +4,11 @@
 const STREAMS = 3;
 const SNAPSHOT_EVERY = 1000; // milliseconds
 const RETRY_AFTER = 3000;
+const LOOK_EVERY = 2000;
+const STALE_AFTER = 10000; // as long as the server lets a silent camera be
+
+const glass = Object.assign(document.createElement("canvas"), { width: 64, height: 36 })
+  .getContext("2d", { willReadFrequently: true });
 
 const tiles = [...document.querySelectorAll("[data-mjpeg]")].map((box) => ({
   box, img: box.querySelector("img"), state: box.querySelector(".state"), visible: false, mode: "off", timer: 0,
@@ -23,12 +28,46 @@ function stop(tile) {
 
 function stream(tile) {
   tile.mode = "stream";
-  tile.img.onload = () => tell(tile, "live");
-  tile.img.onerror = () => again(tile, () => stream(tile));
+  tile.img.onload = () => {
+    tell(tile, "live");
+    clearTimeout(tile.timer); // Chromium says load once, others with each picture
+    tile.timer = setTimeout(() => watch(tile, "", 0), LOOK_EVERY);
+  };
+  tile.img.onerror = () => again(tile, stream);
   tile.img.src = `${tile.box.dataset.mjpeg}?${Date.now()}`;
 }
 
-async function snapshots(tile) {
+// What a picture shows, to compare; "" where there is none.
+function look(picture) {
+  try {
+    glass.drawImage(picture, 0, 0, glass.canvas.width, glass.canvas.height);
+    return glass.canvas.toDataURL();
+  } catch {
+    return "";
+  }
+}
+
+// No event tells that a stream has ended or broken off: the picture stands still, or is gone. One that has stood
+// still for long is compared with the camera's latest, which differs, or cannot be had, unless the scene is still.
+async function watch(tile, before, since) {
+  const shown = look(tile.img);
+  if (!shown) return again(tile, stream);
+  if (shown !== before) since = Date.now();
+  else if (Date.now() - since > STALE_AFTER) {
+    const latest = new Image();
+    const asked = tile.img.src;
+    latest.src = `${tile.box.dataset.snapshot}?${Date.now()}`;
+    const late = new Promise((_, fail) => setTimeout(fail, RETRY_AFTER));
+    const there = await Promise.race([latest.decode(), late]).then(() => true, () => false);
+    if (tile.img.src !== asked) return;
+    if (!there) return again(tile, stream);
+    if (look(latest) !== shown) return stream(tile);
+    since = Date.now();
+  }
+  tile.timer = setTimeout(() => watch(tile, shown, since), LOOK_EVERY);
+}
+
+function snapshots(tile) {
   tile.mode = "snapshots";
   const next = new Image();
   next.onload = () => {
@@ -37,14 +76,14 @@ async function snapshots(tile) {
     tell(tile, "live · 1 fps");
     tile.timer = setTimeout(() => snapshots(tile), SNAPSHOT_EVERY);
   };
-  next.onerror = () => again(tile, () => snapshots(tile));
+  next.onerror = () => { if (tile.mode === "snapshots") again(tile, snapshots); };
   next.src = `${tile.box.dataset.snapshot}?${Date.now()}`;
 }
 
-async function again(tile, action) {
-  const mode = tile.mode;
+function again(tile, action) {
   tell(tile, "reconnecting", true);
-  tile.timer = setTimeout(() => { if (tile.mode === mode) action(); }, RETRY_AFTER);
+  clearTimeout(tile.timer);
+  tile.timer = setTimeout(() => action(tile), RETRY_AFTER); // `stop` clears it
 }
 
 function arrange() {
