@@ -121,7 +121,8 @@ class JpegSplitter:
         return 0
 
     def _resync(self) -> None:
-        """This is no picture: look for the next one behind where it broke."""
-        self._restart(
-            max(self._position, 2) if self._buffer[self._position : self._position + 2] != SOI else self._position
-        )
+        """This is no picture: drop what was walked of it, at least its SOI, and look for the next one.
+
+        The next one may begin right where this one broke, so nothing behind that is dropped.
+        """
+        self._restart(self._position)
