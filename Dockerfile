@@ -15,9 +15,7 @@ RUN groupadd --gid 10001 mediastream \
 WORKDIR /app
 COPY --from=packages /app/.venv .venv
 COPY . .
-# The lock is taken, and found to have nothing to do, at each start; all else here belongs to root.
-RUN .venv/bin/python -m compileall -q manage.py media_library mediastream transcode \
-    && install -o mediastream -g mediastream -m 644 /dev/null .venv.lock
+RUN .venv/bin/python -m compileall -q manage.py media_library mediastream transcode
 
 # FFmpeg is the one inside imageio-ffmpeg; setpriv and prlimit are Debian's util-linux, which the image has.
 ENV HOST=0.0.0.0 PORT=8000 MEDIASTREAM_DATA_DIR=/data PYTHONUNBUFFERED=1
