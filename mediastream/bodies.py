@@ -14,7 +14,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,17 @@ class FileBody(Body):
             if piece.length:
                 return await self._next_of(piece)
         raise StopAsyncIteration
+
+    @property
+    def fd(self) -> int:
+        return self._file.fd
+
+    def take(self) -> Iterator[bytes | Span]:
+        """The pieces still to come, for a server that reads the file itself; they are then no longer iterated."""
+        while self._pieces:
+            piece = self._pieces.popleft()
+            if isinstance(piece, bytes) or piece.length:
+                yield piece
 
     async def _next_of(self, span: Span) -> bytes:
         try:

@@ -16,7 +16,9 @@ from http import HTTPStatus
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.asgi.protocol import _REASON_PHRASES, ASGIProtocol
+from gunicorn.asgi.protocol import _REASON_PHRASES
+
+from mediastream.server.sending import ZERO_COPY, FileSendingProtocol
 
 if TYPE_CHECKING:
     from mediastream.server.worker import MediaWorker
@@ -35,7 +37,7 @@ FULL = (
 )
 
 
-class Connection(ASGIProtocol):  # type: ignore[misc]
+class Connection(FileSendingProtocol):
     """Made by the worker for each accepted socket; the worker's set of them is how it finds the stalled."""
 
     def __init__(self, worker: "MediaWorker") -> None:
@@ -46,12 +48,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         self._lost = asyncio.Event()
         self._refused = False
         self._waiting_since: float | None = None
-        self._pending = 0
-        self._pending_since = 0.0
+        self._taken = 0  # bytes the client had acknowledged when last looked at
+        self._taken_at = 0.0
 
     async def _call(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.patience = PATIENCE
-        scope.setdefault("extensions", {})[EXTENSION] = self
+        extensions = scope.setdefault("extensions", {})
+        extensions[EXTENSION] = self
+        if self.can_send_files:
+            extensions[ZERO_COPY] = {}
+            send = self.sending(send)
         await self._application(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -88,16 +94,13 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
             self.close()
 
     def abort_if_stalled(self, now: float) -> bool:
-        """Abort if bytes wait to be sent and their number has not moved for `patience` seconds of `now`'s clock.
-
-        While a sender is paused the number can only fall, and falls with every byte the client takes;
-        a sender that is not paused changes it. So a number that stands still is a client that does.
-        """
-        pending = self._unsent()
-        if pending == 0 or pending != self._pending:
-            self._pending, self._pending_since = pending, now
+        """Abort if bytes wait and the client has taken none of them for `patience` seconds of `now`'s clock."""
+        unsent = self._unsent()
+        taken = self.handed - unsent
+        if unsent == 0 or taken != self._taken:
+            self._taken, self._taken_at = taken, now
             return False
-        if now - self._pending_since < self.patience:
+        if now - self._taken_at < self.patience:
             return False
         self.reset()
         return True

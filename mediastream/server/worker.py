@@ -20,6 +20,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +33,8 @@ from mediastream import drain
 from mediastream.server.connection import Connection
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+TCP_NOTSENT_LOWAT = 25  # tcp(7); Python's socket module has no name for it before 3.13
+NOT_SENT = 128 * 1024  # bytes
 PER_CONNECTION = 4  # descriptors: the socket, the file or pipes behind it, and some for all the rest
 WATCH_EVERY = 1.0  # seconds: the heartbeat, and how precisely patience is kept
 
@@ -84,6 +87,9 @@ class MediaWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _listen(self) -> None:
         for listener in self.sockets:
+            if listener.sock.family in (socket.AF_INET, socket.AF_INET6):
+                # Inherited by what it accepts: what a paused client may hold of the kernel's memory.
+                listener.sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT)
             server = await self.loop.create_server(
                 lambda: Connection(self),
                 sock=listener.sock,

@@ -32,7 +32,13 @@ def test_gunicorn_has_the_asgi_worker_we_subclass() -> None:
     assert tuple(int(part) for part in gunicorn.__version__.split(".")) >= (27, 0, 1)
 
 
-@pytest.mark.parametrize("name", ["transport", "app", "_closed", "_conn_lost_handled", "_awaiting_request"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transport", "app", "reader", "_is_ssl", "_closed", "_conn_lost_handled", "_awaiting_request",
+        "_current_request", "_response_buffer", "_flow_control",
+    ],
+)  # fmt: skip
 def test_the_protocol_keeps_its_state_where_we_look(name: str) -> None:
     assert name in attributes_set(protocol.ASGIProtocol.__init__)
 
@@ -55,6 +61,16 @@ def test_the_methods_we_override_are_still_of_their_kind() -> None:
     assert asyncio.iscoroutinefunction(ASGIWorker._serve)
     assert asyncio.iscoroutinefunction(ASGIWorker._shutdown)
     assert list(inspect.signature(LifespanManager.__init__).parameters)[1:4] == ["app", "logger", "state"]
+
+
+def test_a_body_goes_through_the_method_we_override() -> None:
+    """And as an object of any class whose truth is False, which is how a file passes (sending.py)."""
+    assert list(inspect.signature(protocol.ASGIProtocol._send_body).parameters) == [
+        "self", "body", "chunked", "last", "size",
+    ]  # fmt: skip
+    source = inspect.getsource(protocol.ASGIProtocol._handle_http_request)
+    assert "if body.__class__ is not bytes and body:" in source
+    assert "self._send_body(body, use_chunked, not more_body, size)" in source
 
 
 def test_the_protocol_has_the_methods_we_call() -> None:
