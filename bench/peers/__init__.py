@@ -1,0 +1,1 @@
+"""The others, each served the same file."""
