@@ -12,6 +12,7 @@ from media_library.models import Media, State
 from mediastream import access
 from mediastream.errors import BadInput, NotReady, Unknown
 from mediastream.faults import allow, sign_in
+from mediastream.lean import lean
 from mediastream.responses import file_response
 
 MAX_AGE = 300  # seconds a cache may keep public bytes without asking again
@@ -24,7 +25,7 @@ async def visible_media(request: HttpRequest, media_id: uuid.UUID) -> Media:
         media = await Media.objects.aget(pk=media_id)
     except Media.DoesNotExist:
         raise Unknown("There is no such item; it may have been deleted.") from None
-    access.require(await request.auser(), media.visibility, media.owner_id)
+    await access.admit(request, media.visibility, media.owner_id)
     return media
 
 
@@ -57,6 +58,7 @@ async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     return render(request, "media_library/watch.html", {"media": media, "user": await request.auser()})
 
 
+@lean
 @allow("GET", "HEAD")
 async def file(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     media = await visible_media(request, media_id)
@@ -71,6 +73,7 @@ async def file(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     )
 
 
+@lean
 @allow("GET", "HEAD")
 async def poster(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     media = await visible_media(request, media_id)

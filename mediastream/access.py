@@ -60,6 +60,12 @@ def require(visitor: "Visitor", visibility: str, owner_id: int | None) -> None:
         raise NoRight if visitor.is_authenticated else SignInNeeded
 
 
+async def admit(request: HttpRequest, visibility: str, owner_id: int | None) -> None:
+    """`require` for the visitor of a request, who is looked up only where it matters who it is."""
+    if visibility != Visibility.PUBLIC:
+        require(await request.auser(), visibility, owner_id)
+
+
 def session_may_upload(session_key: str | None) -> bool:
     """Whether a session, known by its key alone, belongs to somebody who may upload. Asks the database."""
     request = HttpRequest()

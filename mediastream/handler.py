@@ -16,13 +16,17 @@ from typing import IO, Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core import signals
+from django.core.cache import close_caches
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import close_old_connections, reset_queries
 from django.http import HttpResponseBadRequest, HttpResponseBase
 from django.urls import set_script_prefix
 
 from mediastream import homeloop
+from mediastream.bodies import FileBody
 from mediastream.errors import Fault, RequestStalled, StreamCut
 from mediastream.faults import fault_response
+from mediastream.lean import lean_match, lean_response
 from mediastream.receiving import Disconnected, check_target, close_body, drop_rest, receive_body
 from mediastream.request_bodies import Bounds
 from mediastream.request_threads import request_thread
@@ -35,6 +39,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 PAGE_PATIENCE = 60.0  # seconds for one piece of a page
+ZERO_COPY = "http.response.zerocopysend"  # the ASGI extension
 CONNECTION = "mediastream.connection"  # our worker's ASGI extension, see server/connection.py
 
 
@@ -43,6 +48,7 @@ class MediaHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
+        leave_connections_to_request_threads()
         self._bounds: Bounds = settings.REQUEST_BODY_BOUNDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +110,13 @@ class MediaHandler(ASGIHandler):
         request, refusal = self.create_request(scope, body)
         if request is None:
             return refusal or HttpResponseBadRequest()
-        return await self.run_get_response(request)
+        match = lean_match(request)
+        if match is None:
+            return await self.run_get_response(request)
+        response = await lean_response(request, match)
+        response._handler_class = self.__class__  # type: ignore[attr-defined]
+        response._resource_closers.append(request.close)  # type: ignore[attr-defined]
+        return response
 
     async def _send_page(self, response: HttpResponseBase, scope: Scope, send: Send) -> None:
         async with asyncio.timeout(PAGE_PATIENCE):
@@ -135,6 +147,8 @@ class MediaHandler(ASGIHandler):
             connection.patience = patience
         try:
             await send(_start(response))
+            if isinstance(response.body, FileBody) and ZERO_COPY in scope.get("extensions", {}):
+                await self._send_pieces(response.body, send)
             async for chunk in response.body:
                 async with asyncio.timeout(None if connection else patience):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -144,6 +158,15 @@ class MediaHandler(ASGIHandler):
             if connection is None:
                 raise
             await connection.cut()
+
+    async def _send_pieces(self, body: FileBody, send: Send) -> None:
+        """A file by zero copy: its spans by name, the framing between them as bytes."""
+        for piece in body.take():
+            if isinstance(piece, bytes):
+                message: dict[str, Any] = {"type": "http.response.body", "body": piece}
+            else:
+                message = {"type": ZERO_COPY, "file": body.fd, "offset": piece.start, "count": piece.length}
+            await send({**message, "more_body": True})
 
 
 def _start(response: HttpResponseBase) -> dict[str, Any]:
@@ -162,4 +185,16 @@ async def _close(response: HttpResponseBase | None, made: list[StreamResponse]) 
     for stream in made:
         await stream.aclose()
     for closing in {*made, *([response] if response is not None else [])}:
-        await sync_to_async(closing.close)()
+        if signals.request_finished.has_listeners(MediaHandler):
+            await sync_to_async(closing.close)()
+        else:
+            closing.close()
+
+
+def leave_connections_to_request_threads() -> None:
+    """Django's own receivers look after connections and caches in the thread that sends the signal, which
+    here is none that has any (request_threads.py), and would cost each request two hops."""
+    signals.request_started.disconnect(reset_queries)
+    signals.request_started.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_old_connections)
+    signals.request_finished.disconnect(close_caches)

@@ -50,7 +50,8 @@ async def receive_body(scope: dict[str, Any], receive: Any, bounds: Bounds) -> t
     if bounds.takes_uploads(path) and (declared > SMALL_BODY or b"transfer-encoding" in headers):
         may_upload = await _may_upload(headers)
     bounds.check(path, declared, may_upload=may_upload)
-    await asyncio.to_thread(bounds.check_room, declared)
+    if declared > SMALL_BODY:
+        await asyncio.to_thread(bounds.check_room, declared)
     # O_TMPFILE where the file system has it: a kill -9 leaves nothing behind.
     body: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(bounds.temporary))  # noqa: SIM115
     try:

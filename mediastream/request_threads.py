@@ -1,41 +1,78 @@
-"""The thread in which a request's synchronous Django code runs, and its database connection with it.
+"""The threads in which requests' synchronous Django code runs, and their database connections with them.
 
-asgiref gives each request a thread of its own (connections are bound to threads). Left alone it lives
-until the response has streamed, which is a thread for every viewer; and when the client leaves while the
-thread is busy, leaving the context joins it on the loop, which then stands still for everybody.
+asgiref gives each request a thread of its own (connections are bound to threads), starts it for the
+request and keeps it until the response has streamed: a thread start for every range, a thread for every
+viewer. And when the client leaves while the thread is busy, leaving the context joins it on the loop,
+which then stands still for everybody. So here threads are lent, one to one request at a time, and given
+back when its view has answered, or when what a vanished client left running in it has ended.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import ThreadSensitiveContext
-from django.db import connections
+from django.db import close_old_connections
+
+T = TypeVar("T")
 
 MOST = 16  # at once: twenty logins hash twenty passwords, and with a thread each the streams would stutter
 
-_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+class RequestThread(ThreadPoolExecutor):
+    """One thread. What a request first runs in it looks after the connections that the last one left open."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1, thread_name_prefix="request")
+        self.fresh = True
+        self.last: Future[Any] | None = None
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        if self.fresh:
+            self.fresh = False
+            super().submit(close_old_connections)
+        self.last = future = super().submit(fn, *args, **kwargs)
+        return future
+
+
+class LendingDesk:
+    """The threads of one loop. The last given back is the first lent: few are used while few are needed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._places = asyncio.Semaphore(MOST)
+        self._idle: list[RequestThread] = []
+
+    async def lend(self) -> RequestThread:
+        await self._places.acquire()
+        return self._idle.pop() if self._idle else RequestThread()
+
+    def take_back(self, thread: RequestThread) -> None:
+        if thread.last is None or thread.last.done():
+            self._shelve(thread)
+        else:
+            thread.last.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._shelve, thread))
+
+    def _shelve(self, thread: RequestThread) -> None:
+        thread.fresh, thread.last = True, None
+        self._idle.append(thread)
+        self._places.release()
+
+
+_desks: WeakKeyDictionary[asyncio.AbstractEventLoop, LendingDesk] = WeakKeyDictionary()
 
 
 @asynccontextmanager
 async def request_thread() -> AsyncIterator[None]:
-    """Synchronous code awaited inside runs in one thread, which ends, its connections closed, after this.
-
-    Requests past MOST wait here for a place, in the order they came.
-    """
-    async with _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MOST)), _thread():
-        yield
-
-
-@asynccontextmanager
-async def _thread() -> AsyncIterator[None]:
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request")
+    """Synchronous code awaited inside runs in one thread. Requests past MOST wait here, in the order they came."""
+    loop = asyncio.get_running_loop()
+    desk = _desks.get(loop) or _desks.setdefault(loop, LendingDesk(loop))
+    thread = await desk.lend()
     try:
-        async with ThreadSensitiveContext(executor=executor):
+        async with ThreadSensitiveContext(executor=thread):
             yield
     finally:
-        # Queued behind whatever a vanished client's view is still doing; nobody waits for it here.
-        executor.submit(connections.close_all)
-        executor.shutdown(wait=False)
+        desk.take_back(thread)

@@ -67,6 +67,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / "mediastream.sqlite3",
+        "CONN_MAX_AGE": 60,
         "OPTIONS": {
             # IMMEDIATE: a transaction that begins by reading could not be upgraded while another writes,
             # and fails at once however long the timeout. WAL: readers do not wait for the writer.

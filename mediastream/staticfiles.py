@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from mediastream.errors import Unknown
 from mediastream.faults import allow
+from mediastream.lean import lean
 from mediastream.responses import file_response
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -28,6 +29,7 @@ def known_names() -> dict[str, str]:
     return plain | dict.fromkeys(staticfiles_storage.hashed_files.values(), FOR_EVER)
 
 
+@lean
 @allow("GET", "HEAD")
 async def static(request: HttpRequest, name: str) -> HttpResponseBase:
     cache_control = known_names().get(name)

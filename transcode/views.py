@@ -11,11 +11,13 @@ from media_library.views import visible_media
 from mediastream import access, ffmpeg, homeloop
 from mediastream.errors import NotReady, Unknown
 from mediastream.faults import allow
+from mediastream.lean import lean
 from mediastream.responses import StreamResponse, headers_only
 from transcode import argv, forms, registry
 from transcode.profiles import Profile
 
 
+@lean
 @allow("GET", "HEAD")
 async def stream(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     media = await visible_media(request, media_id)

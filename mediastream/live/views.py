@@ -13,6 +13,7 @@ from mediastream import access, ffmpeg, homeloop
 from mediastream.errors import SourceFailed, Unknown
 from mediastream.faults import allow, sign_in
 from mediastream.http.multipart import MIXED_TYPE
+from mediastream.lean import lean
 from mediastream.live import registry
 from mediastream.live.camera import Terms
 from mediastream.live.models import Camera
@@ -26,7 +27,7 @@ async def _visible(request: HttpRequest, slug: str) -> Camera:
         camera = await Camera.objects.aget(slug=slug)
     except Camera.DoesNotExist:
         raise Unknown(f"There is no camera “{slug}”; /live/ lists those there are.") from None
-    access.require(await request.auser(), camera.visibility, None)
+    await access.admit(request, camera.visibility, None)
     return camera
 
 
@@ -44,6 +45,7 @@ async def page(request: HttpRequest, slug: str) -> HttpResponseBase:
     return render(request, "live/camera.html", {"camera": camera, "user": await request.auser()})
 
 
+@lean
 @allow("GET", "HEAD")
 async def mjpeg(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = await _visible(request, slug)
@@ -60,6 +62,7 @@ async def mjpeg(request: HttpRequest, slug: str) -> HttpResponseBase:
     return _uncached(response)
 
 
+@lean
 @allow("GET", "HEAD")
 async def snapshot(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = await _visible(request, slug)
