@@ -21,7 +21,7 @@ from mediastream.errors import NotMedia
 @admin.register(Media)
 class MediaAdmin(admin.ModelAdmin):
     form = MediaForm
-    list_display = ("title", "state", "visibility", "owner", "length", "shown_size", "created_at", "watch")
+    list_display = ("title", "watch", "state", "visibility", "owner", "length", "shown_size", "created_at")
     list_filter = ("state", "visibility", "created_at")
     search_fields = ("title", "original_name")
     fieldsets = (

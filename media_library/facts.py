@@ -60,6 +60,8 @@ def browser_type(content_type: str, streams: list[StreamFacts]) -> str:
 
     A stream without a codec string cannot be named, and none of those plays in a browser.
     """
+    if content_type in ("audio/mpeg", "audio/flac", "audio/wav", "audio/aac"):
+        return content_type  # the container says the codec, and browsers refuse some of these with it named
     played = [stream for stream in streams if stream.kind in ("video", "audio")]
     if any(not stream.codec_string or stream.pixel_format not in _PLAYABLE_PIXELS for stream in played):
         return ""

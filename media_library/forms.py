@@ -22,6 +22,11 @@ class MediaForm(forms.ModelForm):
         fields = ("title", "file", "visibility", "owner")
         # Without the admin's link to the present file, which would lead past the access rules.
         widgets = {"file": forms.FileInput}
+        help_texts = {
+            "title": "Left empty, the file's name.",
+            "file": "Video or sound. It is looked into before it is stored; a new file replaces the present one.",
+            "owner": "Left empty, whoever uploads.",
+        }
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]

@@ -47,7 +47,7 @@ class NoRight(Fault):
 
     status, error = 403, "no_right"
 
-    def __init__(self, detail: str = "This belongs to somebody else; ask its owner to share it.") -> None:
+    def __init__(self, detail: str = "You have no right to this; ask its owner or an administrator.") -> None:
         super().__init__(detail)
 
 

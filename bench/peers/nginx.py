@@ -1,9 +1,11 @@
 """nginx's configuration: one worker, sendfile, as Debian ships it otherwise."""
 
+from getpass import getuser
 from pathlib import Path
 
 CONFIGURATION = """
 daemon off;
+user {user};
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -24,5 +26,5 @@ http {{
 
 def configuration(folder: Path, root: Path, port: int) -> Path:
     path = folder / "nginx.conf"
-    path.write_text(CONFIGURATION.format(folder=folder, root=root, port=port))
+    path.write_text(CONFIGURATION.format(folder=folder, root=root, port=port, user=getuser()))
     return path

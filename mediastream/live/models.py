@@ -20,7 +20,7 @@ def validate_source(text: str) -> None:
 class Camera(models.Model):
     """A source of pictures under a short name. It belongs to no one: private means administrators."""
 
-    slug = models.SlugField(unique=True, help_text="Its name in addresses: /live/<slug>/")
+    slug = models.SlugField(unique=True, help_text="Its name in addresses: /live/NAME/")
     name = models.CharField(max_length=100)
     source = models.CharField(
         max_length=500,

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             name='Camera',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(help_text='Its name in addresses: /live/<slug>/', unique=True)),
+                ('slug', models.SlugField(help_text='Its name in addresses: /live/NAME/', unique=True)),
                 ('name', models.CharField(max_length=100)),
                 ('source', models.CharField(help_text='rtsp://, http:// or another address; the absolute path of a file; /dev/video0; or test-pattern.', max_length=500, validators=[mediastream.live.models.validate_source])),
                 ('fps', models.PositiveSmallIntegerField(default=25, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(60)], verbose_name='pictures a second')),

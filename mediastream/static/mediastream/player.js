@@ -12,6 +12,7 @@ const duration = Number(box.dataset.duration) || 0;
 let start = 0; // seconds into the item at which the present stream begins
 let seeking = false; // the handle is being dragged
 let retries = 0;
+let loaded = false; // a stream takes one of the server's places, so none is asked for before somebody plays
 
 const clock = (seconds) => {
   const whole = Math.max(0, Math.floor(seconds));
@@ -31,9 +32,11 @@ function playFile() {
 
 function playStream(from, playing) {
   video.controls = false;
+  video.removeAttribute("src");
+  box.tabIndex = 0;
   controls.hidden = false;
   document.getElementById("how").textContent = "Transcoded";
-  video.addEventListener("error", resume);
+  video.addEventListener("error", () => { if (loaded) resume(); });
   video.addEventListener("ended", ended);
   video.addEventListener("timeupdate", show);
   video.addEventListener("playing", () => { retries = 0; say(""); });
@@ -44,24 +47,29 @@ function playStream(from, playing) {
 
 function restart(from, playing = !video.paused) {
   start = Math.min(Math.max(from, 0), Math.max(duration - 0.5, 0));
-  video.src = `${box.dataset.stream}?start=${start.toFixed(3)}`;
+  if (loaded || playing) {
+    loaded = true;
+    video.src = address();
+  }
   if (playing) video.play().catch(() => {});
   show();
 }
 
-// The server ends a stream nobody reads; and says why when it cannot make one. Ask it, then go on or tell.
+const address = () => `${box.dataset.stream}?start=${start.toFixed(3)}`;
+
+// The server ends a stream nobody reads, and says why when it cannot make one. Ask it, then go on, wait or tell.
 async function resume() {
-  const at = position();
-  const playing = !video.paused;
-  if (retries++ < 3) {
-    say("Reconnecting…");
-    setTimeout(() => restart(at, playing), 500 * retries);
-    return;
-  }
-  const answer = await fetch(`${box.dataset.stream}?start=${at.toFixed(3)}`).catch(() => null);
+  start = position();
+  say("Reconnecting…");
+  const answer = await fetch(address()).catch(() => null);
+  if (answer?.ok) answer.body.cancel();
   const fault = answer && !answer.ok ? await answer.json().catch(() => null) : null;
-  answer?.body?.cancel();
-  say(fault?.detail ?? "The stream broke off. Press play to try again.");
+  if (fault) say(fault.detail);
+  const busy = answer?.status === 503;
+  if (busy || ((!answer || answer.ok) && retries++ < 3)) {
+    const pause = busy ? Number(answer.headers.get("Retry-After")) || 5 : retries;
+    setTimeout(() => restart(start, true), 1000 * pause);
+  } else if (!fault) say("The stream broke off. Press play to try again.");
 }
 
 function ended() {
@@ -77,7 +85,7 @@ function show() {
 
 function toggle() {
   if (!video.paused) return video.pause();
-  if (video.error) { retries = 0; return restart(position(), true); }
+  if (!loaded || video.error) { retries = 0; return restart(position(), true); }
   if (video.ended) return restart(0, true);
   return video.play().catch(() => {});
 }
@@ -99,6 +107,16 @@ box.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+// In the way of a picture that plays, the controls go after a while without a movement.
+let idle = 0;
+for (const event of ["pointermove", "keydown", "pointerdown"]) {
+  box.addEventListener(event, () => {
+    box.classList.remove("idle");
+    clearTimeout(idle);
+    idle = setTimeout(() => box.classList.toggle("idle", !video.paused), 3000);
+  });
+}
 
 if (box.dataset.type && video.canPlayType(box.dataset.type)) playFile();
 else playStream(0, false);

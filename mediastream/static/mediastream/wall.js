@@ -17,6 +17,7 @@ const tiles = [...document.querySelectorAll("[data-mjpeg]")].map((box) => ({
 function tell(tile, text, stale = false) {
   tile.state.textContent = text;
   tile.box.classList.toggle("stale", stale);
+  tile.box.classList.toggle("blank", !tile.img.naturalWidth); // else the browser's mark of a broken image
 }
 
 function stop(tile) {
