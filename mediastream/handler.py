@@ -29,7 +29,7 @@ from mediastream.faults import fault_response
 from mediastream.lean import lean_match, lean_response
 from mediastream.receiving import Disconnected, check_target, close_body, drop_rest, receive_body
 from mediastream.request_bodies import Bounds
-from mediastream.request_threads import request_thread
+from mediastream.request_threads import request_thread, shared_threads
 from mediastream.responses import StreamResponse, stream_responses
 
 logger = logging.getLogger(__name__)
@@ -95,8 +95,7 @@ class MediaHandler(ASGIHandler):
         with stream_responses() as made:
             response: HttpResponseBase | None = None
             try:
-                async with request_thread():
-                    response = await self._view(scope, body)
+                response = await self._view(scope, body)
                 if isinstance(response, StreamResponse) and scope["method"] != "HEAD":
                     await self._send_stream(response, scope, send)
                 else:
@@ -112,8 +111,10 @@ class MediaHandler(ASGIHandler):
             return refusal or HttpResponseBadRequest()
         match = lean_match(request)
         if match is None:
-            return await self.run_get_response(request)
-        response = await lean_response(request, match)
+            async with request_thread():
+                return await self.run_get_response(request)
+        async with shared_threads():
+            response = await lean_response(request, match)
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         response._resource_closers.append(request.close)  # type: ignore[attr-defined]
         return response

@@ -3,8 +3,12 @@
 asgiref gives each request a thread of its own (connections are bound to threads), starts it for the
 request and keeps it until the response has streamed: a thread start for every range, a thread for every
 viewer. And when the client leaves while the thread is busy, leaving the context joins it on the loop,
-which then stands still for everybody. So here threads are lent, one to one request at a time, and given
-back when its view has answered, or when what a vanished client left running in it has ended.
+which then stands still for everybody.
+
+So here a page's request is lent a thread and gives it back when its view has answered, or when what a
+vanished client left running in it has ended. On the short road (lean.py) a view may wait many seconds for a
+camera or an FFmpeg in between, and has no transaction: its calls are spread over a few threads that all such
+requests share, and it holds none while it waits.
 """
 
 import asyncio
@@ -21,6 +25,8 @@ T = TypeVar("T")
 
 MOST = 16  # at once: twenty logins hash twenty passwords, and with a thread each the streams would stutter
 
+SHARED = 4  # a lean request asks the database one short question
+
 
 class RequestThread(ThreadPoolExecutor):
     """One thread. What a request first runs in it looks after the connections that the last one left open."""
@@ -36,6 +42,18 @@ class RequestThread(ThreadPoolExecutor):
             super().submit(close_old_connections)
         self.last = future = super().submit(fn, *args, **kwargs)
         return future
+
+
+class SharedThreads(ThreadPoolExecutor):
+    """Each call finds a connection that is fit to use, whichever thread takes it."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        return super().submit(_with_connections, fn, *args, **kwargs)
+
+
+def _with_connections(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    close_old_connections()
+    return fn(*args, **kwargs)
 
 
 class LendingDesk:
@@ -62,7 +80,15 @@ class LendingDesk:
         self._places.release()
 
 
+_shared = SharedThreads(max_workers=SHARED, thread_name_prefix="lean")
 _desks: WeakKeyDictionary[asyncio.AbstractEventLoop, LendingDesk] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_threads() -> AsyncIterator[None]:
+    """Synchronous code awaited inside runs in one of the few threads of the short road, call by call."""
+    async with ThreadSensitiveContext(executor=_shared):
+        yield
 
 
 @asynccontextmanager

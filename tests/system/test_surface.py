@@ -1,6 +1,7 @@
 """The HTTP surface over real sockets: HEAD everywhere, bodies too large, several requests on one connection."""
 
 import json
+import socket
 import time
 import uuid
 
@@ -117,3 +118,20 @@ def test_an_unknown_item_is_404_with_a_sentence(server: Server, path: str) -> No
     assert status == 404
     assert headers["cache-control"] == "no-store"
     assert json.loads(body)["detail"].endswith(".")
+
+
+def test_viewers_who_wait_for_a_dead_camera_keep_nobody_from_a_page(server: Server) -> None:
+    """The source hangs in its handshake for as long as the server waits; more viewers than there are threads."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/never"
+        server.manage("add_camera", "silent", source, "--visibility", "public")
+        waiting = [server.open("/live/silent/mjpeg") for _ in range(40)]
+        time.sleep(1)
+        with server.connect(timeout=5) as connection:
+            connection.sendall(request("/", "Connection: close"))
+            assert read_head(connection)[0] == 200
+        for viewer in waiting:
+            viewer.close()
+    server.manage(
+        "shell", "-v0", "-c", "from mediastream.live.models import Camera as C; C.objects.get(slug='silent').delete()"
+    )
