@@ -1,62 +1,76 @@
-"""Byte ranges: this server beside nginx and plain Django, alternating in one run, each on core 0.
+"""Byte ranges: this server beside nginx, Caddy and plain Django, alternating in one run, each on core 0.
 
 The client (loadclient.c) is on core 1 and drops bodies in the kernel. Random ranges of 64 KiB and 1 MiB, and
-open-ended seeks that hang up after 256 KiB, as a seeking player does; 16 connections. Medians of five rounds,
-as ratios of nginx: figures drift twofold on shared machines, ratios less.
+open-ended seeks that hang up after 256 KiB, as a seeking player does. Medians of rounds in which the candidates
+take turns, as ratios of nginx: figures drift twofold on shared machines, ratios less.
+
+The file lies in memory and on disk before anything is measured: while its pages are still being written back,
+sendfile waits for them, and nginx was seen at a tenth of its rate.
+
+All candidates are measured at 16 connections; at the other numbers nginx, Caddy, this server, and plain Django
+under that server which did best at 16. With options, to look at a part of it, the results are not kept.
 """
 
-import json
+import argparse
 import os
-import shutil
-import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
-
-from bench.peers.nginx import configuration
-from bench.report import Table, on_core
+from bench.load import KINDS, LoadClient, Run, rounds
+from bench.paused import Paused, paused
+from bench.peers.all import KEYS, STARTS
+from bench.peers.candidate import Candidate, LeftOut
+from bench.ranges_report import PLAIN, Measured, best, text
+from bench.report import keep, on_core
 from tests.media import Clips
-from tests.system.harness import ROOT, Server, free_port, wait_until
 
 SIZE = 256 * 1024 * 1024
-CONNECTIONS = 16
-SECONDS = 3
-ROUNDS = 5
-SEEK = 256 * 1024
-KINDS = {"64 KiB": 64 * 1024, "1 MiB": 1024 * 1024, "seeks": 0}
-PINNED = ("taskset", "-c", "0")
-
-
-class Candidate:
-    def __init__(self, name: str, port: int, path: str, process: psutil.Process) -> None:
-        self.name, self.port, self.path, self.process = name, port, path, process
-
-    def cpu(self) -> float:
-        """Seconds of processor time so far, of all its processes."""
-        return sum(sum(process.cpu_times()[:2]) for process in [self.process, *self.process.children(recursive=True)])
+CONNECTIONS = (1, 16, 64, 256)
+EVERYBODY = 16  # the number of connections at which all are measured, five times; at others three
+SECONDS = 1.5
+CLIENTS = 500
+# Whose memory is measured. The other servers of plain Django read all the file for each client that has left,
+# for minutes.
+REMEMBERED = ("nginx", "caddy", "gunicorn", "mediastream", "chunks")
 
 
 def main() -> None:
+    options = arguments()
     on_core(1)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        client = folder / "loadclient"
-        subprocess.run(["gcc", "-O2", "-o", client, ROOT / "bench/loadclient.c"], check=True, stderr=subprocess.DEVNULL)
         film = padded(Clips(folder)["h264.mp4"], folder / "file.mp4")
-        candidates = [stack.enter_context(start(folder, film)) for start in (nginx, stock, ours)]
-        results = {kind: measure(client, candidates, size) for kind, size in KINDS.items()}
-    table = Table("ranges", "rate, nginx = 1", *KINDS, "CPU s per GB at 1 MiB, nginx = 1")
-    for index, candidate in enumerate(candidates):
-        rates = [f"{results[kind][index][0] / results[kind][0][0]:.3f}" for kind in KINDS]
-        table.row(candidate.name, *rates, f"{results['1 MiB'][index][1] / results['1 MiB'][0][1]:.1f}")
-    table.write()
+        candidates, left_out = started(folder, film, options.only or KEYS, stack)
+        for path in folder.rglob("*.mp4"):
+            make_warm(path)
+        for candidate in candidates:
+            check(candidate, film)
+        measured = Measured(candidates, left_out, options.paused, {}, measure_paused(candidates, options.paused))
+        client = LoadClient(folder, SIZE)
+        for connections in sorted(options.connections, key=lambda number: number != EVERYBODY):
+            measured.runs[connections] = measure(client, measured, connections, options)
+    print(text(measured))
+    if len(sys.argv) == 1:
+        keep("ranges", text(measured))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.ranges", description=__doc__)
+    keys, numbers = (lambda text: text.split(",")), (lambda text: [int(number) for number in text.split(",")])
+    parser.add_argument("--only", type=keys, help=f"some of {','.join(KEYS)}")
+    parser.add_argument("--connections", type=numbers, default=list(CONNECTIONS), help="such as 16,256")
+    parser.add_argument("--kinds", type=keys, default=list(KINDS), help=f"some of {','.join(KINDS)}")
+    parser.add_argument("--rounds", type=int, help="of each candidate")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each run")
+    parser.add_argument("--paused", type=int, default=CLIENTS, help="paused clients; 0 leaves their memory out")
+    options = parser.parse_args()
+    if unknown := {*(options.only or []), *options.kinds} - {*KEYS, *KINDS}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    return options
 
 
 def padded(clip: Path, target: Path) -> Path:
@@ -69,65 +83,60 @@ def padded(clip: Path, target: Path) -> Path:
     return target
 
 
-def measure(client: Path, candidates: list[Candidate], size: int) -> list[tuple[float, float]]:
-    """Median requests a second and CPU seconds per GB of each, the candidates taking turns."""
-    rounds: list[list[tuple[float, float]]] = [[] for _ in candidates]
-    for _ in range(ROUNDS):
-        for figures, candidate in zip(rounds, candidates, strict=True):
-            before = candidate.cpu()
-            arguments = ["range", candidate.port, candidate.path, CONNECTIONS, SECONDS, SIZE, size]
-            arguments += [SEEK] if size == 0 else []  # a limit on what is read hangs up, whatever was asked
-            said = json.loads(subprocess.run([client, *map(str, arguments)], capture_output=True, check=True).stdout)
-            gigabytes = max(said["mbps"] * said["secs"] / 1000, 1e-9)
-            figures.append((said["rps"], (candidate.cpu() - before) / gigabytes))
-    return [(statistics.median(r for r, _ in one), statistics.median(c for _, c in one)) for one in rounds]
+def started(folder: Path, film: Path, keys: list[str], stack: ExitStack) -> tuple[list[Candidate], list[str]]:
+    """Those of `keys`, running until the stack ends, and a line for each that cannot be."""
+    candidates, left_out = [], []
+    for together, start in STARTS.items():
+        if set(together) & set(keys):
+            try:
+                candidates += stack.enter_context(start(folder, film))
+            except LeftOut as reason:
+                left_out.append(f"Left out: {reason}.")
+                print(left_out[-1], file=sys.stderr)
+    return [candidate for candidate in candidates if candidate.key in keys], left_out
 
 
-@contextmanager
-def running(name: str, argv: list[str], port: int, **environment: str) -> Iterator[Candidate]:
-    process = subprocess.Popen([*PINNED, *argv], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: answers(port), 20, f"{name} to answer")
-        yield Candidate(name, port, "/file.mp4", psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(20)
+def make_warm(path: Path) -> None:
+    """On disk, so that its pages are clean, and in memory."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while file.read(1 << 20):
+            pass
 
 
-def answers(port: int) -> bool:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/file.mp4", headers={"Range": "bytes=0-0"})
-    try:
-        with urllib.request.urlopen(request, timeout=2) as answer:
-            return bool(answer.status == 206)
-    except OSError:
-        return False
+def check(candidate: Candidate, film: Path) -> None:
+    """Right bytes first: the load client looks at lengths alone."""
+    first, last = SIZE // 3, SIZE // 3 + 300_000
+    headers = {"Range": f"bytes={first}-{last}", **candidate.headers()}
+    request = urllib.request.Request(f"http://127.0.0.1:{candidate.port}{candidate.path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as answer, film.open("rb") as file:
+        file.seek(first)
+        right = answer.status == 206 and answer.read() == file.read(last + 1 - first)
+    assert right, f"{candidate.name} answers with other bytes"
 
 
-@contextmanager
-def nginx(folder: Path, film: Path) -> Iterator[Candidate]:
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(program).exists():
-        sys.exit("bench ranges needs nginx")
-    port = free_port()
-    with running("nginx", [program, "-c", str(configuration(folder, film.parent, port))], port) as candidate:
-        yield candidate
+def measure_paused(candidates: list[Candidate], clients: int) -> dict[str, Paused]:
+    """Before any load, whose memory would be there to use again."""
+    memory = {}
+    for candidate in candidates if clients else []:
+        if candidate.key in REMEMBERED:
+            print(f"bench ranges: {clients} paused clients, {candidate.name}", file=sys.stderr)
+            memory[candidate.key] = paused(candidate, clients)
+    return memory
 
 
-@contextmanager
-def stock(folder: Path, film: Path) -> Iterator[Candidate]:
-    port = free_port()
-    gunicorn = [str(ROOT / ".venv/bin/gunicorn"), "-k", "asgi", "-b", f"127.0.0.1:{port}", "--no-control-socket"]
-    with running("Django, gunicorn asgi", [*gunicorn, "bench.peers.stock"], port, STOCK_FILE=str(film)) as candidate:
-        yield candidate
-
-
-@contextmanager
-def ours(folder: Path, film: Path) -> Iterator[Candidate]:
-    server = Server.start(folder / "data", prefix=PINNED)
-    try:
-        yield Candidate("mediastream", server.port, server.add_media(film)["file"], psutil.Process(server.process.pid))
-    finally:
-        server.stop()
+def measure(
+    client: LoadClient, measured: Measured, connections: int, options: argparse.Namespace
+) -> dict[str, dict[str, Run]]:
+    candidates, number = measured.candidates, options.rounds or (5 if connections == EVERYBODY else 3)
+    if connections != EVERYBODY and not options.only and EVERYBODY in measured.runs:
+        plain = best(measured.runs[EVERYBODY][options.kinds[0]], PLAIN)
+        candidates = [each for each in candidates if each.key in ("nginx", "caddy", "mediastream", plain)]
+    results = {}
+    for kind in options.kinds:
+        print(f"bench ranges: {connections} connections, {kind}", file=sys.stderr)
+        results[kind] = rounds(client, candidates, kind, connections, number, options.seconds)
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A table, printed and kept: bench/results/<name>.md."""
+"""Tables, printed and kept: bench/results/<name>.md."""
 
 import os
 import platform
@@ -22,9 +22,15 @@ class Table:
     def row(self, *cells: str) -> None:
         self._lines.append(" | ".join(cells))
 
+    def text(self) -> str:
+        return "\n".join(f"| {line} |" for line in self._lines)
+
     def write(self) -> None:
-        text = "\n".join(f"| {line} |" for line in self._lines)
-        print(text)
-        RESULTS.mkdir(exist_ok=True)
-        made = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} shared cores, Python {platform.python_version()}"
-        (RESULTS / f"{self.name}.md").write_text(f"# {self.name}\n\n`script/bench {self.name}`, {made}.\n\n{text}\n")
+        print(self.text())
+        keep(self.name, self.text())
+
+
+def keep(name: str, text: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} shared cores, Python {platform.python_version()}"
+    (RESULTS / f"{name}.md").write_text(f"# {name}\n\n`script/bench {name}`, {made}.\n\n{text}\n")

@@ -7,9 +7,12 @@ class MediaLibraryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.db.models.signals import post_delete
+        from django.db.models.signals import post_delete, post_save
 
         from media_library.deletion import forget_files
+        from media_library.items import item_changed
         from media_library.models import Media
 
         post_delete.connect(forget_files, Media)
+        post_save.connect(item_changed, Media)
+        post_delete.connect(item_changed, Media)

@@ -6,27 +6,18 @@ from pathlib import Path
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 
+from media_library.items import right_to
 from media_library.models import Media, State
 from mediastream import access
-from mediastream.errors import BadInput, NotReady, Unknown
+from mediastream.errors import BadInput, Unknown
 from mediastream.faults import allow, sign_in
 from mediastream.lean import lean
 from mediastream.responses import file_response
 
 MAX_AGE = 300  # seconds a cache may keep public bytes without asking again
 PAGE = 60  # items shown at once
-
-
-async def visible_media(request: HttpRequest, media_id: uuid.UUID) -> Media:
-    """The item, if the visitor may have it. Raises Unknown, SignInNeeded or NoRight."""
-    try:
-        media = await Media.objects.aget(pk=media_id)
-    except Media.DoesNotExist:
-        raise Unknown("There is no such item; it may have been deleted.") from None
-    await access.admit(request, media.visibility, media.owner_id)
-    return media
 
 
 @allow("GET", "HEAD")
@@ -52,23 +43,34 @@ def _page_start(text: str) -> int:
 @sign_in
 @allow("GET", "HEAD")
 async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
-    media = await visible_media(request, media_id)
-    if media.state != State.READY:
-        raise NotReady(f"“{media}” cannot be played yet: {media.reason or 'it has not been probed'}")
-    return render(request, "media_library/watch.html", {"media": media, "user": await request.auser()})
+    right = await right_to(request, media_id)
+    right.item.require_ready()
+    media = await Media.objects.filter(pk=media_id).afirst()
+    if media is None:  # the row it was let in by is a moment old
+        raise Unknown("There is no such item; it may have been deleted.")
+    link = right.link(reverse("file", args=[media_id]))
+    context = {"media": media, "link": link, "user": await request.auser()}
+    response = render(request, "media_library/watch.html", context)
+    if link is not None:
+        response["Cache-Control"] = access.cache_control(media.visibility, 0)
+    right.give_ticket(request, response)
+    return response
 
 
 @lean
 @allow("GET", "HEAD")
 async def file(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
-    media = await visible_media(request, media_id)
+    right = await right_to(request, media_id)
+    item = right.item
     return await file_response(
         request,
-        media.path,
-        identity=media.file.name or "",
-        content_type=media.content_type,
-        cache_control=access.cache_control(media.visibility, MAX_AGE),
-        filename=media.original_name or f"{media.title}",
+        item.path,
+        identity=item.name,
+        content_type=item.facts.content_type,
+        cache_control=access.cache_control(item.visibility, MAX_AGE),
+        right=right,
+        label=item.label("file"),
+        filename=item.original_name or item.title,
         download=request.GET.get("download") == "1",
     )
 
@@ -76,16 +78,18 @@ async def file(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
 @lean
 @allow("GET", "HEAD")
 async def poster(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
-    media = await visible_media(request, media_id)
-    name = media.poster.name
-    if not name:
+    right = await right_to(request, media_id)
+    item = right.item
+    if not item.poster:
         raise Unknown("This item has no poster.")
     return await file_response(
         request,
-        Path(default_storage.path(name)),
-        identity=name,
+        Path(default_storage.path(item.poster)),
+        identity=item.poster,
         content_type="image/jpeg",
-        cache_control=access.cache_control(media.visibility, MAX_AGE),
+        cache_control=access.cache_control(item.visibility, MAX_AGE),
+        right=right,
+        label=item.label("poster"),
     )
 
 

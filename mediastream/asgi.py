@@ -8,8 +8,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mediastream.settings")
 django.setup(set_prefix=False)
 
-from mediastream.handler import MediaHandler, Receive, Scope, Send  # noqa: E402
+from mediastream import stopping  # noqa: E402
+from mediastream.delivery import CONNECTION, Receive, Scope, Send  # noqa: E402
+from mediastream.handler import MediaHandler  # noqa: E402
 from mediastream.lifespan import lifespan  # noqa: E402
+from mediastream.websockets import websocket  # noqa: E402
 
 _http = MediaHandler()
 
@@ -17,11 +20,13 @@ _http = MediaHandler()
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     kind: Any = scope["type"]
     if kind == "http":
+        # Not at lifespan startup: some servers install their handlers after it, and Daphne has no lifespan.
+        if CONNECTION not in scope.get("extensions", {}):
+            stopping.listen()
         await _http(scope, receive, send)
     elif kind == "lifespan":
         await lifespan(receive, send)
     elif kind == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": "there is no socket at this address"})
+        await websocket(scope, receive, send)
     else:
         raise ValueError(f"unknown ASGI scope {kind}")

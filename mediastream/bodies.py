@@ -9,34 +9,32 @@ either would run to its end for nobody and block the loop meanwhile. Every `__an
 """
 
 import asyncio
-import errno
-import os
-import stat
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Protocol, Self
 
-from mediastream import drain
+from mediastream import chunking, drain
+from mediastream.chunking import Chunking
 from mediastream.errors import StreamCut
 from mediastream.http.ranges import Span
+from mediastream.openfile import OpenFile
 from mediastream.process import Child
 
-CHUNK = 64 * 1024  # bytes; what one paused client holds here is a small multiple of it
 LIVE_PATIENCE = 60.0  # seconds a socket may take no byte before it is aborted
 DOWNLOAD_PATIENCE = 3600.0  # a paused player must find its download where it left it
 
-# Disks can be slow and the loop must not wait for them. More threads than this do not make one faster.
-_disk = ThreadPoolExecutor(max_workers=8, thread_name_prefix="disk")
-
 
 class Body(ABC):
-    """What is streamed. `patience`: seconds the client's socket may take no byte."""
+    """What is streamed. `patience`: seconds the client's socket may take no byte; `graced`: it has an end of
+    its own, which a stopping server lets it reach."""
 
     patience = LIVE_PATIENCE
+    closes_at_once = False  # whether `aclose` never suspends
+    graced = False
+    brief = False  # whether it will probably be over in a moment: players ask for a file range by range
 
     def __aiter__(self) -> Self:
         return self
@@ -48,79 +46,31 @@ class Body(ABC):
     async def aclose(self) -> None:
         """Give back all that is held. Safe to repeat, and safe if nothing was ever read."""
 
+    def heartbeat(self) -> bytes:
+        """Bytes that mean nothing and may be sent before the next chunk; b"" where the format has none such.
 
-@dataclass
-class OpenFile:
-    """An open regular file; size in bytes and time of change in Unix seconds as of opening."""
-
-    fd: int
-    size: int
-    modified: int
-
-    @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Raises FileNotFoundError and other OSErrors of open(2), IsADirectoryError for what is not a file.
-
-        Shielded: a thread that opens cannot be cancelled, and what it has opened needs an owner.
+        For servers that learn only by a write that the viewer has gone (responses.py). A child's output is
+        chunked anywhere, so also where nothing may be put between: MP4 has boxes to skip (`free`), but only
+        between two others.
         """
-        opening = asyncio.get_running_loop().run_in_executor(_disk, cls.open_now, path)
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_unwanted)
-            raise
-
-    @classmethod
-    def open_now(cls, path: Path) -> Self:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
-            raise IsADirectoryError(errno.EISDIR, "not a regular file")
-        return cls(fd, status.st_size, int(status.st_mtime))
-
-    def read_cached(self, offset: int, size: int) -> bytes | None:
-        """Up to `size` bytes at `offset` if the page cache has any of them; None if the disk would be asked.
-
-        preadv2(2) with RWF_NOWAIT says which, so that only a cold file costs a thread. Some file systems
-        do not know the flag (EOPNOTSUPP); those are always read in a thread.
-        """
-        buffer = bytearray(size)
-        try:
-            count = os.preadv(self.fd, [buffer], offset, os.RWF_NOWAIT)
-        except OSError as fault:
-            if fault.errno not in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL):
-                raise
-            return None
-        return bytes(memoryview(buffer)[:count]) if count else None
-
-    def read(self, offset: int, size: int) -> "asyncio.Future[bytes]":
-        """Up to `size` bytes at `offset`, read in a thread."""
-        return asyncio.get_running_loop().run_in_executor(_disk, os.pread, self.fd, size, offset)
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        return b""
 
 
-def _close_unwanted(opening: "asyncio.Future[Any]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+class SlicedBody(Body):
+    """Pieces of something whose length is known, framing bytes between them as they come.
 
-
-class FileBody(Body):
-    """Pieces of one file, framing bytes between them as they come. Owns the file.
-
-    A file that has become shorter than its promised length cuts the stream: padding would be a lie.
+    `most`: bytes of a chunk. What has become shorter than its promised length cuts the stream: padding would be a
+    lie.
     """
 
     patience = DOWNLOAD_PATIENCE
+    closes_at_once = True
+    graced = True
+    brief = True
 
-    def __init__(self, file: OpenFile, pieces: Iterable[bytes | Span]) -> None:
-        self._file = file
+    def __init__(self, pieces: Iterable[bytes | Span], most: int = chunking.MOST) -> None:
         self._pieces = deque(pieces)
-        self._reading: asyncio.Future[bytes] | None = None
+        self._chunking = Chunking(most)
 
     async def __anext__(self) -> bytes:
         while self._pieces:
@@ -132,9 +82,47 @@ class FileBody(Body):
                 return await self._next_of(piece)
         raise StopAsyncIteration
 
+    async def _next_of(self, span: Span) -> bytes:
+        try:
+            chunk = await self._read(span.start, min(self._chunking.asked(time.monotonic()), span.length))
+        except OSError as fault:
+            raise StreamCut(f"the file cannot be read: {fault.strerror}") from None
+        if not chunk:
+            raise StreamCut(f"the file ends at byte {span.start}, before the {span.stop} that were promised")
+        if len(chunk) < span.length:
+            self._pieces.appendleft(Span(span.start + len(chunk), span.stop))
+        self._chunking.given(time.monotonic())
+        return chunk
+
+    @abstractmethod
+    async def _read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes at `offset`; suspends. Raises OSError."""
+
+
+class FileBody(SlicedBody):
+    """Pieces of one file. Owns the file."""
+
+    def __init__(self, file: OpenFile, pieces: Iterable[bytes | Span], most: int = chunking.MOST) -> None:
+        super().__init__(pieces, most)
+        self._file = file
+        self._reading: asyncio.Future[bytes] | None = None
+        self._closed = False
+
     @property
-    def fd(self) -> int:
-        return self._file.fd
+    def file(self) -> OpenFile:
+        return self._file
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self._file.size
+
+    @property
+    def only_span(self) -> Span | None:
+        """The span still to come, if there is one and no framing around it."""
+        if len(self._pieces) == 1 and isinstance(self._pieces[0], Span):
+            return self._pieces[0]
+        return None
 
     def take(self) -> Iterator[bytes | Span]:
         """The pieces still to come, for a server that reads the file itself; they are then no longer iterated."""
@@ -142,17 +130,6 @@ class FileBody(Body):
             piece = self._pieces.popleft()
             if isinstance(piece, bytes) or piece.length:
                 yield piece
-
-    async def _next_of(self, span: Span) -> bytes:
-        try:
-            chunk = await self._read(span.start, min(CHUNK, span.length))
-        except OSError as fault:
-            raise StreamCut(f"the file cannot be read: {fault.strerror}") from None
-        if not chunk:
-            raise StreamCut(f"the file ends at byte {span.start}, before the {span.stop} that were promised")
-        if len(chunk) < span.length:
-            self._pieces.appendleft(Span(span.start + len(chunk), span.stop))
-        return chunk
 
     async def _read(self, offset: int, size: int) -> bytes:
         chunk = self._file.read_cached(offset, size)
@@ -166,6 +143,9 @@ class FileBody(Body):
 
     async def aclose(self) -> None:
         self._pieces.clear()
+        if self._closed:
+            return
+        self._closed = True
         reading = self._reading
         if reading is not None and not reading.done():
             reading.add_done_callback(self._close_after)
@@ -178,14 +158,52 @@ class FileBody(Body):
         self._file.close()
 
 
+class Content(Protocol):
+    """What has a length, and of which pieces can be sent. `size` in bytes; `modified`: Unix seconds.
+
+    Whoever has it makes one body of it, which owns it then, or closes it.
+    """
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def modified(self) -> int: ...
+    def body(self, pieces: Iterable[bytes | Span], most: int) -> SlicedBody:
+        """`most`: bytes of a chunk."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A stored file."""
+
+    file: OpenFile
+
+    @property
+    def size(self) -> int:
+        return self.file.size
+
+    @property
+    def modified(self) -> int:
+        return self.file.modified
+
+    def body(self, pieces: Iterable[bytes | Span], most: int) -> SlicedBody:
+        return FileBody(self.file, pieces, most)
+
+    def close(self) -> None:
+        self.file.close()
+
+
 class ProcessBody(Body):
     """A child's stdout. Owns the child: whenever the body closes, the child is killed and reaped.
 
-    `first`: what was read already; `ended`: called once when the child is gone. A child that fails, or
-    that a drain ends, cuts the stream, so that no player takes what it got for the whole.
+    `first`: what was read already; `ended`: called once when the child is gone; `most`: bytes of a chunk. A child
+    that fails, or that a drain ends, cuts the stream, so that no player takes what it got for the whole.
     """
 
-    def __init__(self, child: Child, first: bytes, ended: Callable[[], None]) -> None:
+    def __init__(self, child: Child, first: bytes, ended: Callable[[], None], most: int = chunking.MOST) -> None:
+        self._chunking = Chunking(most)
         self._child = child
         self._first = first
         self._ended: Callable[[], None] | None = ended
@@ -201,9 +219,11 @@ class ProcessBody(Body):
             first, self._first = self._first, b""
             await asyncio.sleep(0)
             return first
-        chunk = b"" if self._drained else await self._child.read(CHUNK)
+        size = self._chunking.asked(time.monotonic())
+        chunk = b"" if self._drained else await self._child.read(size)
         if chunk:
             await asyncio.sleep(0)  # read() does not suspend while its buffer is full
+            self._chunking.given(time.monotonic())
             return chunk
         returncode = await self._child.wait()
         if self._drained:

@@ -6,7 +6,10 @@ transcode has registered here what ends it at once. Downloads do not register: t
 their own and get the server's grace.
 """
 
+import logging
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 _ends: dict[object, Callable[[], None]] = {}
 _begun = False
@@ -17,11 +20,17 @@ def begun() -> bool:
 
 
 def begin() -> None:
-    """Close the latch and end every registered stream. Called on the home loop; further calls do nothing."""
+    """Close the latch and end every registered stream. Called on the home loop; further calls do nothing.
+
+    An end that fails is said and passed over: the streams behind it would hold the stop.
+    """
     global _begun
     _begun = True
     while _ends:
-        _ends.popitem()[1]()
+        try:
+            _ends.popitem()[1]()
+        except Exception:
+            logger.exception("a stream could not be ended")
 
 
 def reset() -> None:

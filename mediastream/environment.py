@@ -20,6 +20,8 @@ import environs
 import psutil
 from marshmallow import ValidationError, validate
 
+from mediastream import chunking
+
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MEDIASTREAM_"
 MIB = 1024 * 1024
@@ -28,6 +30,15 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 class EnvironmentInvalid(SystemExit):
     """A variable cannot be used. A SystemExit, so that every command ends with the line alone."""
+
+
+@dataclass(frozen=True)
+class Sendfile:
+    """How a proxy is told to send a file: by `header`, whose value is `prefix` and the path below the media
+    folder; without a prefix, the whole path."""
+
+    header: str
+    prefix: str | None
 
 
 @dataclass(frozen=True)
@@ -40,18 +51,25 @@ class Environment:
     debug: bool
     allowed_hosts: list[str]
     trusted_proxies: list[str]
+    sendfile: Sendfile | None
     max_upload: int
     transcodes: int
+    recording_segment: float
+    recording_reserve: int
     download_grace: float
+    chunk_size: int
     ffmpeg: str | None
     secret_key: str = field(repr=False)
     admin_password: str | None = field(repr=False)
+    metrics_token: str | None = field(repr=False)
 
 
 KNOWN = {
     "MEDIASTREAM_DATA_DIR", "MEDIASTREAM_STORAGE", "MEDIASTREAM_ADMIN_PASSWORD", "MEDIASTREAM_SECRET_KEY",
     "MEDIASTREAM_ALLOWED_HOSTS", "MEDIASTREAM_TRUSTED_PROXIES", "MEDIASTREAM_DEBUG", "MEDIASTREAM_MAX_UPLOAD",
-    "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG",
+    "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG", "MEDIASTREAM_METRICS_TOKEN",
+    "MEDIASTREAM_SENDFILE", "MEDIASTREAM_CHUNK_SIZE", "MEDIASTREAM_RECORDING_SEGMENT",
+    "MEDIASTREAM_RECORDING_RESERVE",
 }  # fmt: skip
 
 
@@ -75,21 +93,29 @@ def _typed(environ: Mapping[str, str]) -> Environment:
     host = reader.str("HOST", default="127.0.0.1", validate=_check_host)
     data_dir = Path(os.path.abspath(reader.str("MEDIASTREAM_DATA_DIR", default=str(ROOT / "var"))))
     between = validate.Range
+    trusted_proxies: list[str] = reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[], validate=_check_proxies)
     return Environment(
         host=host,
         port=reader.int("PORT", default=8000, validate=between(min=1, max=65535)),
         data_dir=data_dir,
         debug=reader.bool("MEDIASTREAM_DEBUG", default=False),
         allowed_hosts=_hosts(reader, host),
-        trusted_proxies=reader.list("MEDIASTREAM_TRUSTED_PROXIES", default=[], validate=_check_proxies),
+        trusted_proxies=trusted_proxies,
+        sendfile=_sendfile(reader, trusted_proxies),
         max_upload=reader.int("MEDIASTREAM_MAX_UPLOAD", default=10 * 1024 * MIB, validate=between(min=MIB)),
         transcodes=reader.int(
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
         ),
+        recording_segment=reader.float("MEDIASTREAM_RECORDING_SEGMENT", default=10.0, validate=between(min=1, max=60)),
+        recording_reserve=reader.int("MEDIASTREAM_RECORDING_RESERVE", default=1024 * MIB, validate=between(min=0)),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),
+        chunk_size=reader.int(
+            "MEDIASTREAM_CHUNK_SIZE", default=chunking.MOST, validate=between(min=chunking.LEAST, max=4 * MIB)
+        ),
         ffmpeg=reader.str("MEDIASTREAM_FFMPEG", default=None, validate=_check_program),
         secret_key=reader.str("MEDIASTREAM_SECRET_KEY", default=None) or stored_secret(data_dir),
         admin_password=reader.str("MEDIASTREAM_ADMIN_PASSWORD", default=None),
+        metrics_token=reader.str("MEDIASTREAM_METRICS_TOKEN", default=None, validate=_check_token),
     )
 
 
@@ -97,6 +123,25 @@ def _hosts(reader: "_Reader", host: str) -> list[str]:
     """Loopback names stay allowed whatever is listed: health checks on the machine itself use them."""
     listed: list[str] = reader.list("MEDIASTREAM_ALLOWED_HOSTS", default=[])
     return sorted({*listed, *LOOPBACK}) if listed else default_hosts(host)
+
+
+# Unreserved characters alone (RFC 3986 section 2.3): such a path needs no escaping, here or in the proxy.
+_SENDFILE = re.compile(r"x-sendfile|x-accel-redirect=((?:/(?!\.\.?/)[\w.~-]+)+/)", re.ASCII | re.IGNORECASE)
+
+
+def _sendfile(reader: "_Reader", trusted_proxies: list[str]) -> Sendfile | None:
+    text = reader.str("MEDIASTREAM_SENDFILE", default=None, validate=_check_sendfile)
+    if text is None:
+        return None
+    if not trusted_proxies:  # the header goes to these alone, so the setting would do nothing
+        raise ValueError("MEDIASTREAM_SENDFILE needs the proxy's address in MEDIASTREAM_TRUSTED_PROXIES")
+    prefix = text.partition("=")[2] or None
+    return Sendfile("X-Accel-Redirect" if prefix else "X-Sendfile", prefix)
+
+
+def _check_sendfile(text: str | None) -> None:
+    if text is not None and _SENDFILE.fullmatch(text) is None:
+        raise ValidationError(f"{text} is neither x-sendfile nor x-accel-redirect=/path/")
 
 
 def bracketed(host: str) -> str:
@@ -114,6 +159,11 @@ def _check_host(host: str) -> None:
 def _check_program(name: str | None) -> None:
     if name is not None and shutil.which(name) is None:
         raise ValidationError(f"{name} is not a program that can be run")
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
+        raise ValidationError("16 or more printable ASCII characters, without spaces")
 
 
 def _check_proxies(addresses: list[str]) -> None:

@@ -4,6 +4,12 @@ Code on any floor raises them; `faults.py` turns them into a page or JSON, once.
 sentence for the person or script that caused it: what is wrong and what to do.
 """
 
+import errno
+import sqlite3
+
+RAN_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)  # the last when no process may be added
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 class Fault(Exception):
     """An error with an HTTP answer: `status`, a stable `error` word for scripts, and a sentence."""
@@ -132,10 +138,24 @@ class Busy(Fault):
         return {"Retry-After": str(self.retry_after)}
 
 
+class Exhausted(Busy):
+    """The system gives no more for now: descriptors, memory, processes. `reason` is for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The server has reached a limit of its system; try again in a moment.", retry_after=5)
+        self.reason = reason
+
+
 class SourceFailed(Busy):
     """A camera's source gives no picture now (503); it is tried again by itself."""
 
     error = "source_failed"
+
+
+class EncoderFailed(Busy):
+    """A camera's pictures cannot be made into H.264 now (503); it is tried again by itself."""
+
+    error = "encoder_failed"
 
 
 class DiskFull(Fault):
@@ -152,3 +172,22 @@ class TranscodeFailed(Fault):
 
 class StreamCut(Exception):
     """A body cannot go on: the connection must be cut, never ended as if all had been sent."""
+
+
+def system_fault(error: BaseException) -> Fault | None:
+    """What an error of the operating system's, or one that it caused, amounts to; None if it is a fault of ours.
+
+    SQLite does not say why it cannot open a database that was there a moment ago.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Fault):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in RAN_OUT:
+            return Exhausted(str(cause))
+        if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_CANTOPEN:
+            return Exhausted(str(cause))
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            return DiskFull("The server's disk is full; nothing was stored. Delete something, then try again.")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return None

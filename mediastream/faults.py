@@ -1,7 +1,8 @@
 """Errors become HTTP here, once: a page for a person, a short JSON body for a player or script."""
 
-import errno
 import functools
+import logging
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec
 
@@ -9,10 +10,23 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.loader import render_to_string
+from django.utils.log import log_response
 
-from mediastream.errors import BadInput, DiskFull, Fault, MethodNotAllowed, NoRight, SignInNeeded, Unknown
+from mediastream.errors import (
+    BadInput,
+    Exhausted,
+    Fault,
+    MethodNotAllowed,
+    NoRight,
+    SignInNeeded,
+    Unknown,
+    system_fault,
+)
+from mediastream.seldom import Seldom
 
 P = ParamSpec("P")
+_ran_out = Seldom(logging.getLogger(__name__))
+
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
 
 TITLES = {
@@ -25,6 +39,8 @@ TITLES = {
 def fault_response(fault: Fault, accept: str) -> HttpResponse:
     """The answer to `fault` for a client with this Accept header: HTML only for who names it, as browsers do."""
     response: HttpResponse
+    if isinstance(fault, Exhausted):
+        _ran_out.warning("answered 503, as the system gives no more: %s", fault.reason)
     if "text/html" in accept:
         title = TITLES.get(fault.status, "Something went wrong")
         page = render_to_string("error.html", {"title": title, "detail": fault.detail, "status": fault.status})
@@ -45,6 +61,14 @@ def respond(request: HttpRequest, fault: Fault) -> HttpResponse:
     return fault_response(fault, request.headers.get("Accept", ""))
 
 
+def caught(request: HttpRequest, fault: Fault) -> HttpResponse:
+    """The answer to what a view raised. If we are to blame, the log gets the reason too."""
+    response = respond(request, fault)
+    if fault.status == 500:
+        log_response("%s: %s", fault.detail, request.path, response=response, request=request, exception=fault)
+    return response
+
+
 class FaultMiddleware:
     """Turns a Fault raised by a view into its answer."""
 
@@ -60,9 +84,8 @@ class FaultMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, OSError) and exception.errno in (errno.ENOSPC, errno.EDQUOT):
-            exception = DiskFull("The server's disk is full; nothing was stored. Delete something, then try again.")
-        return respond(request, exception) if isinstance(exception, Fault) else None
+        fault = exception if isinstance(exception, Fault) else system_fault(exception)
+        return caught(request, fault) if fault is not None else None
 
 
 def allow(*methods: str) -> Callable[[View[P]], View[P]]:
@@ -111,6 +134,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Also for what is raised by a middleware, where Django asks no other for an answer."""
+    error = sys.exc_info()[1]
+    fault = system_fault(error) if error is not None else None
+    if fault is not None:
+        return respond(request, fault)
     return respond(request, Fault("The server failed; its log says why. Try again, and tell its owner if it stays."))
 
 

@@ -55,11 +55,16 @@ _PREFIX = re.compile(r"^(?:\[[^\]]*\] ?)+")
 _URL = re.compile(r"\b(?:file:/(?:.*(?=: )|.*)|(\w+)://(?:[^/\s]*@)?([^/\s?]+)\S*)")
 
 
+def cleaned(line: str) -> str:
+    """One line of FFmpeg's, fit for a person: without addresses of memory, local paths or credentials."""
+    return _URL.sub(lambda m: f"{m[1]}://{m[2]}" if m[1] else "the file", _PREFIX.sub("", line)).strip()
+
+
 def last_words(stderr: str, lines: int = 2) -> str:
-    """What FFmpeg said last, fit for a person: without addresses of memory, local paths or credentials."""
+    """What FFmpeg said last, fit for a person."""
     said: list[str] = []
     for line in stderr.splitlines():
-        text = _URL.sub(lambda m: f"{m[1]}://{m[2]}" if m[1] else "the file", _PREFIX.sub("", line)).strip()
+        text = cleaned(line)
         if text and text not in said:
             said.append(text)
     return "; ".join(said[-lines:]) or "FFmpeg said nothing"

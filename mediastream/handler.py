@@ -2,15 +2,16 @@
 
 - A request body is bounded before it is read (receiving.py).
 - The request's thread ends when its view has answered (request_threads.py), not with the stream.
-- Bodies are closed by their sender, deterministically, and a failed one cuts the connection.
+- Some views are reached by a short road (lean.py), and what answers leaves by delivery.py.
 
-HEAD is answered by its headers: no body is iterated for it.
+A client that leaves ends what was done for it. Our worker cancels the request's task then; under another
+server somebody has to listen for it.
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncIterable, Awaitable, Callable
-from contextlib import aclosing, suppress
+import io
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
@@ -18,29 +19,28 @@ from django.conf import settings
 from django.core import signals
 from django.core.cache import close_caches
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, reset_queries
 from django.http import HttpResponseBadRequest, HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import ResolverMatch, set_script_prefix, set_urlconf
 
-from mediastream import homeloop
-from mediastream.bodies import FileBody
-from mediastream.errors import Fault, RequestStalled, StreamCut
+from mediastream import homeloop, watch
+from mediastream.delivery import CONNECTION, Receive, Scope, Send, deliver, send_page
+from mediastream.errors import BadInput, Fault, RequestStalled
 from mediastream.faults import fault_response
-from mediastream.lean import lean_match, lean_response
-from mediastream.receiving import Disconnected, check_target, close_body, drop_rest, receive_body
+from mediastream.lean import LeanRequest, lean_match, lean_response
+from mediastream.receiving import (
+    Disconnected,
+    ReceivedPieces,
+    check_target,
+    close_body,
+    declares_body,
+    drop_rest,
+    receive_body,
+)
 from mediastream.request_bodies import Bounds
 from mediastream.request_threads import request_thread, shared_threads
 from mediastream.responses import StreamResponse, stream_responses
-
-logger = logging.getLogger(__name__)
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-
-PAGE_PATIENCE = 60.0  # seconds for one piece of a page
-ZERO_COPY = "http.response.zerocopysend"  # the ASGI extension
-CONNECTION = "mediastream.connection"  # our worker's ASGI extension, see server/connection.py
 
 
 class MediaHandler(ASGIHandler):
@@ -53,149 +53,171 @@ class MediaHandler(ASGIHandler):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         homeloop.adopt()
+        watch.begin()
         try:
             scope = check_target(scope)
-            body, scope = await receive_body(scope, receive, self._bounds)
+            match = lean_match(scope)
+            if match is None:
+                await self._page(scope, receive, send)
+            else:
+                await self._lean(match, scope, receive, send)
         except Disconnected:
             return
         except Fault as fault:
             await self._refuse(fault, scope, receive, send)
-            return
-        try:
-            await self._race(self._answer(scope, body, send), receive)
-        finally:
-            await close_body(body)
 
     async def _refuse(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer without having read the body, and end the connection."""
         accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         response = fault_response(fault, accept)
         response["Connection"] = "close"
-        await self._send_page(response, scope, send)
-        if not isinstance(fault, RequestStalled):
+        await send_page(response, scope, send)
+        await self._leave_body(scope, receive, stalled=isinstance(fault, RequestStalled))
+
+    async def _leave_body(self, scope: Scope, receive: Receive, *, stalled: bool) -> None:
+        """End the connection of a request that was answered without having been read."""
+        if not stalled:
             await drop_rest(scope, receive)
         connection = scope.get("extensions", {}).get(CONNECTION)
         if connection is not None:
             connection.close()
 
-    async def _race(self, work: Awaitable[None], receive: Receive) -> None:
-        """Await `work`, and cancel it if the client leaves first."""
-        working = asyncio.ensure_future(work)
-        listening = asyncio.ensure_future(receive())
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """In a task of its own, and so with context variables of its own: what Django, its middlewares and apps note
+        in them is of one request, and the connection's task serves many, behind a proxy those of many people."""
+        body, scope = await receive_body(scope, receive, self._bounds)
         try:
-            await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+            answering = self._answer(None, scope, body, send)
+            await asyncio.create_task(self._while_connected(answering, scope, receive))
         finally:
-            working.cancel()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            with suppress(asyncio.CancelledError):
-                await working
+            await close_body(body)
 
-    async def _answer(self, scope: Scope, body: IO[bytes], send: Send) -> None:
+    async def _lean(self, match: ResolverMatch, scope: Scope, receive: Receive, send: Send) -> None:
+        if hasattr(match.func, "most_body"):
+            await self._lean_with_body(match, scope, receive, send)
+            return
+        if declares_body(scope):
+            await self._drop_body(scope, receive)
+            if scope["method"] in ("GET", "HEAD"):  # with another method the view says so
+                await send_page(fault_response(BadInput("This address takes no request body."), ""), scope, send)
+                return
+        await self._while_connected(self._answer(match, scope, io.BytesIO(), send), scope, receive)
+
+    async def _lean_with_body(self, match: ResolverMatch, scope: Scope, receive: Receive, send: Send) -> None:
+        """The view reads itself, and so learns of a client that leaves. What it has left unread would be taken for the
+        next request."""
+        pieces = ReceivedPieces(scope, receive, match.func.most_body)  # type: ignore[attr-defined]
+        await self._answer(match, scope, io.BytesIO(), send, pieces)
+        if not pieces.whole:
+            await self._leave_body(scope, receive, stalled=pieces.stalled)
+
+    async def _drop_body(self, scope: Scope, receive: Receive) -> None:
+        """Read it, in its bounds: what is left of it would be taken for the next request."""
+        body, _ = await receive_body(scope, receive, self._bounds)
+        await close_body(body)
+
+    async def _while_connected(self, work: Any, scope: Scope, receive: Receive) -> None:
+        if CONNECTION in scope.get("extensions", {}):
+            await work
+        else:
+            await _race(work, receive)
+
+    async def _answer(
+        self,
+        match: ResolverMatch | None,
+        scope: Scope,
+        body: IO[bytes],
+        send: Send,
+        pieces: ReceivedPieces | None = None,
+    ) -> None:
         with stream_responses() as made:
             response: HttpResponseBase | None = None
             try:
-                response = await self._view(scope, body)
-                if isinstance(response, StreamResponse) and scope["method"] != "HEAD":
-                    await self._send_stream(response, scope, send)
+                set_script_prefix(get_script_prefix(scope))
+                await signals.request_started.asend(sender=self.__class__, scope=scope)
+                if match is None:
+                    response = await self._page_view(scope, body)
                 else:
-                    await self._send_page(response, scope, send)
+                    response = await self._lean_view(match, scope, body, pieces)
+                await deliver(response, scope, send)
             finally:
                 await _finish(response, made)
 
-    async def _view(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
-        set_script_prefix(get_script_prefix(scope))
-        await signals.request_started.asend(sender=self.__class__, scope=scope)
+    async def _page_view(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
         request, refusal = self.create_request(scope, body)
         if request is None:
             return refusal or HttpResponseBadRequest()
-        match = lean_match(request)
-        if match is None:
-            async with request_thread():
-                return await self.run_get_response(request)
+        async with request_thread():
+            return await self.run_get_response(request)
+
+    async def _lean_view(
+        self, match: ResolverMatch, scope: Scope, body: IO[bytes], pieces: ReceivedPieces | None
+    ) -> HttpResponseBase:
+        try:
+            request = LeanRequest(scope, body)
+        except UnicodeDecodeError:
+            return fault_response(BadInput("The address is not UTF-8."), "")
+        if pieces is not None:
+            request.pieces = pieces
         async with shared_threads():
             response = await lean_response(request, match)
+        if pieces is not None and not pieces.whole:
+            response["Connection"] = "close"
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         response._resource_closers.append(request.close)  # type: ignore[attr-defined]
         return response
 
-    async def _send_page(self, response: HttpResponseBase, scope: Scope, send: Send) -> None:
-        async with asyncio.timeout(PAGE_PATIENCE):
-            await send(_start(response))
-            if scope["method"] == "HEAD":
-                await send({"type": "http.response.body"})
-            elif response.streaming:
-                await self._send_parts(response, send)  # type: ignore[arg-type]
-            else:
-                await send({"type": "http.response.body", "body": response.content})  # type: ignore[attr-defined]
 
-    async def _send_parts(self, response: AsyncIterable[bytes], send: Send) -> None:
-        """A streaming response that is not ours: some app's own."""
-        async with aclosing(aiter(response)) as parts:  # type: ignore[type-var]
-            async for part in parts:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body"})
-
-    async def _send_stream(self, response: StreamResponse, scope: Scope, send: Send) -> None:
-        """Pull the body as fast as the client takes it; cut the connection if the body cannot go on.
-
-        Our worker watches the socket for progress (decision 14); under other servers the best that can
-        be had is a deadline on each chunk.
-        """
-        patience = response.body.patience
-        connection = scope.get("extensions", {}).get(CONNECTION)
-        if connection is not None:
-            connection.patience = patience
-        try:
-            await send(_start(response))
-            if isinstance(response.body, FileBody) and ZERO_COPY in scope.get("extensions", {}):
-                await self._send_pieces(response.body, send)
-            async for chunk in response.body:
-                async with asyncio.timeout(None if connection else patience):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body"})
-        except (StreamCut, TimeoutError) as cut:
-            logger.warning("%s cut: %s", scope["path"], cut or "the client took no byte in time")
-            if connection is None:
-                raise
-            await connection.cut()
-
-    async def _send_pieces(self, body: FileBody, send: Send) -> None:
-        """A file by zero copy: its spans by name, the framing between them as bytes."""
-        for piece in body.take():
-            if isinstance(piece, bytes):
-                message: dict[str, Any] = {"type": "http.response.body", "body": piece}
-            else:
-                message = {"type": ZERO_COPY, "file": body.fd, "offset": piece.start, "count": piece.length}
-            await send({**message, "more_body": True})
+async def _race(work: Awaitable[None], receive: Receive) -> None:
+    """Await `work`, and cancel it if the client leaves first."""
+    working = asyncio.ensure_future(work)
+    listening = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await working
 
 
-def _start(response: HttpResponseBase) -> dict[str, Any]:
-    headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-    headers += [(b"Set-Cookie", morsel.OutputString().encode("ascii")) for morsel in response.cookies.values()]
-    return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _finish(response: HttpResponseBase | None, made: list[StreamResponse]) -> None:
     """Close the response, and every stream that was made on the way to it, even if cancelled meanwhile."""
-    await asyncio.shield(asyncio.ensure_future(_close(response, made)))
+    closing = _close(response, made)
+    at_once = not signals.request_finished.has_listeners(MediaHandler)
+    if at_once and all(stream.body.closes_at_once for stream in made):
+        await closing  # nothing in it suspends, so that nothing can cancel it
+    else:
+        await asyncio.shield(asyncio.ensure_future(closing))
 
 
 async def _close(response: HttpResponseBase | None, made: list[StreamResponse]) -> None:
-    """Bodies first, then Django's own closing, which sends request_finished to synchronous receivers."""
+    """Bodies first, those of responses that nobody was given too; then Django's own closing, which sends
+    request_finished. It is sent once, as Django does: a request that was cancelled has no response to close."""
     for stream in made:
         await stream.aclose()
-    for closing in {*made, *([response] if response is not None else [])}:
-        if signals.request_finished.has_listeners(MediaHandler):
-            await sync_to_async(closing.close)()
-        else:
-            closing.close()
+    set_urlconf(None)
+    if not signals.request_finished.has_listeners(MediaHandler):
+        if response is not None:
+            response.close()
+    elif response is not None:
+        await sync_to_async(response.close)()
+    else:
+        await signals.request_finished.asend(sender=MediaHandler)
 
 
 def leave_connections_to_request_threads() -> None:
     """Django's own receivers look after connections and caches in the thread that sends the signal, which
-    here is none that has any (request_threads.py), and would cost each request two hops."""
+    here is none that has any (request_threads.py), and would cost each request two hops. The one that forgets
+    the request's URLconf needs no thread: `_close` does that."""
     signals.request_started.disconnect(reset_queries)
     signals.request_started.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_caches)
+    signals.request_finished.disconnect(reset_urlconf)

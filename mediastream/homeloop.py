@@ -6,12 +6,14 @@ loop for the length of one call), so the first use starts one on a daemon thread
 as the process; children are spawned from it, as a parent-death signal is tied to the thread that
 forked (prctl(2), PR_SET_PDEATHSIG).
 
-`run` brings a coroutine home from any loop, `call` from any thread without one.
+`run` brings a coroutine home from any loop, `call` from any thread without one, `soon` a mere function from
+a signal handler.
 """
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
@@ -45,15 +47,32 @@ async def run(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home()))
 
 
+def start(work: Coroutine[Any, Any, T]) -> "Future[T]":
+    """Run `work` at home; the future is for a thread to wait on. Cancelling it cancels the work."""
+    return asyncio.run_coroutine_threadsafe(work, home())
+
+
 def call(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     """Run `work` at home and block this thread for its result.
 
     `timeout`: seconds; when they are over the work is cancelled and TimeoutError raised. Must not be
     called on the home loop itself, which would wait for itself.
     """
-    future = asyncio.run_coroutine_threadsafe(work, home())
+    future = start(work)
     try:
         return future.result(timeout)
     except FutureTimeout:
         future.cancel()
         raise
+
+
+def soon(work: Callable[[], None]) -> None:
+    """Have `work` called at home; now, if nothing lives there yet.
+
+    Takes no lock: a signal handler may have interrupted the thread that holds it.
+    """
+    loop = _home
+    if loop is None or loop.is_closed():
+        work()
+    else:
+        loop.call_soon_threadsafe(work)

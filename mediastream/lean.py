@@ -8,27 +8,30 @@ them, which is five times what a range costs otherwise. A view marked here is ca
 | SecurityMiddleware, XFrameOptionsMiddleware | the responses say nosniff; their bytes are no pages |
 | SessionMiddleware, AuthenticationMiddleware | `request.session` and `request.auser`, read only, when asked |
 | CommonMiddleware | the Host is checked here; such addresses have no slash to append |
-| CsrfViewMiddleware | these views take GET and HEAD alone |
+| CsrfViewMiddleware | these views take GET and HEAD alone, or check a token of their own |
 | MessageMiddleware | nothing is shown |
 | FaultMiddleware | faults are answered here |
 
 Under WSGI servers and in Django's test clients the same views run behind the whole chain.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.middleware import auser
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.core.handlers.exception import response_for_exception
-from django.http import HttpRequest, HttpResponseBase
-from django.urls import Resolver404, ResolverMatch, resolve
+from django.http import HttpResponseBase
+from django.urls import Resolver404, ResolverMatch, get_resolver
+from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
-from mediastream.errors import Fault
-from mediastream.faults import respond
+from mediastream.errors import Fault, system_fault
+from mediastream.faults import caught
+from mediastream.receiving import Disconnected
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -39,26 +42,66 @@ def lean(view: View) -> View:
     return view
 
 
-def lean_match(request: HttpRequest) -> ResolverMatch | None:
+def takes_body(most: int) -> Callable[[View], View]:
+    """A lean view that reads its request's body itself, as it comes: `async for piece in request.pieces`.
+
+    `most`: bytes, past which the reading raises BodyTooLarge.
+    """
+
+    def mark(view: View) -> View:
+        view.most_body = most  # type: ignore[attr-defined]
+        return lean(view)
+
+    return mark
+
+
+class LeanRequest(ASGIRequest):
+    """`session`: read only. `pieces`: the body as it comes, for a view that takes it."""
+
+    pieces: AsyncIterator[bytes]
+
+    @cached_property
+    def session(self) -> Any:  # type: ignore[override]
+        store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+        return store(self.COOKIES.get(settings.SESSION_COOKIE_NAME))
+
+    async def auser(self) -> Any:
+        return await auser(self)
+
+
+def lean_match(scope: dict[str, Any]) -> ResolverMatch | None:
     """The view for this request, if it is one of ours."""
+    prefix = get_script_prefix(scope)
+    path = scope["path"]
+    match = _match(settings.ROOT_URLCONF, path.removeprefix(prefix) if prefix else path)
+    return match if match is not None and getattr(match.func, "lean", False) else None
+
+
+@lru_cache(1024)
+def _match(urlconf: str, path: str) -> ResolverMatch | None:
+    """Players ask for the same address again and again, and no view changes its match."""
     try:
-        match = resolve(request.path_info)
+        return get_resolver(urlconf).resolve(path)
     except Resolver404:
         return None
-    return match if getattr(match.func, "lean", False) else None
 
 
-async def lean_response(request: HttpRequest, match: ResolverMatch) -> HttpResponseBase:
-    """Call the view; whatever it raises becomes a response, as Django would make it."""
+async def lean_response(request: LeanRequest, match: ResolverMatch) -> HttpResponseBase:
+    """Call the view; whatever it raises becomes a response, and whatever fails is logged, as Django would do it.
+    Raises Disconnected, who asked being gone."""
     request.resolver_match = match
-    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    request.session = store(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    request.auser = partial(auser, request)
     try:
         request.get_host()
         response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
     except Fault as fault:
-        return respond(request, fault)
+        return caught(request, fault)
+    except Disconnected:
+        raise
     except Exception as fault:
+        if (passing := system_fault(fault)) is not None:
+            return caught(request, passing)
         response = await sync_to_async(response_for_exception, thread_sensitive=False)(request, fault)
+    if response.status_code >= 400:
+        reason = response.reason_phrase
+        log_response("%s: %s", reason, request.path, response=response, request=request)  # type: ignore[arg-type]
     return response

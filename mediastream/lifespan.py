@@ -4,16 +4,25 @@ Nothing relies on the closing half alone: on a kill -9 it does not run, and guni
 every connection has ended (drain.py, process.py).
 """
 
+import asyncio
 import logging
+from contextlib import closing, suppress
 
 from django.conf import settings
+from django.db import Error, connection
+from django.urls import get_resolver
 
 from media_library.storage import sweep_temporary
-from mediastream import drain, ffmpeg, homeloop
-from mediastream.handler import Receive, Send
+from mediastream import drain, ffmpeg, homeloop, watch
+from mediastream.delivery import Receive, Send
+from mediastream.errors import Busy
+from mediastream.faults import fault_response
+from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
+from mediastream.live.recording import recorders
 
 logger = logging.getLogger(__name__)
+CHECKPOINT = 0.5  # seconds
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
@@ -34,11 +43,45 @@ async def lifespan(receive: Receive, send: Send) -> None:
 def open_all() -> None:
     """Raises FFmpegMissing: a server that cannot make a picture says so at its start."""
     homeloop.adopt()
+    watch.begin()
     drain.reset()
     sweep_temporary()
+    load_all()
     logger.info("FFmpeg: %s", ffmpeg.executable(settings.FFMPEG))
+    changes.begin()
+
+
+def load_all() -> None:
+    """Import what the first requests would: views, and what an error page is made of.
+
+    Without descriptors nothing can be imported, an answer of 503 included; and what of Django's template engine
+    could not be loaded then would be missing for good.
+    """
+    get_resolver()._populate()
+    fault_response(Busy("", 0), "text/html")
 
 
 async def close_all() -> None:
     drain.begin()
+    await recorders.close_all()
     await cameras.close_all()
+    await videos.close_all()
+    await watch.end()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CHECKPOINT):
+            await asyncio.to_thread(checkpoint)
+
+
+def checkpoint() -> None:
+    """Have all of the database in its one file, which is what people copy of a server that is stopped.
+
+    SQLite does it when the last connection closes, but the process ends without closing those of its threads.
+    PASSIVE waits for nobody: another process may be writing.
+    """
+    if connection.vendor != "sqlite":
+        return
+    try:
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except Error as fault:
+        logger.warning("the database is left with its write-ahead log: %s", fault)

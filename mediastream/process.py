@@ -19,9 +19,9 @@ import re
 import shutil
 import signal
 import subprocess
-from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,11 +31,17 @@ PIPE = asyncio.subprocess.PIPE
 DEVNULL = asyncio.subprocess.DEVNULL
 TAIL_LINES = 40
 LINE_BYTES = 500
+DESCRIPTORS = 12  # to start a child takes nine, most of them for a moment
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 SECRET_PREFIXES = ("MEDIASTREAM_", "DATABASE_URL", "REDIS_URL", "AWS_")
 
 # A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
-_reapers: set[asyncio.Task[int]] = set()
+_reapers: dict[asyncio.Task[int], str] = {}
+
+
+def running() -> Counter[str]:
+    """How many children there are that are not reaped yet, by the name of their program."""
+    return Counter(_reapers.values())
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,21 @@ def child_environment() -> dict[str, str]:
     return {"MALLOC_ARENA_MAX": "4", **kept}
 
 
+@contextmanager
+def _input(content: bytes | None) -> Iterator[int]:
+    """A descriptor to read `content` from: in memory, so that nobody has to feed a pipe while the child reads."""
+    if content is None:
+        yield DEVNULL
+        return
+    descriptor = os.memfd_create("stdin")
+    try:
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class Child:
     """A running child. Make it with `spawn`, on the home loop; end it with `stop`, which is safe to repeat."""
 
@@ -89,16 +110,26 @@ class Child:
         self.name = name
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
-        _reapers.add(self._reaper)
-        self._reaper.add_done_callback(_reapers.discard)
+        _reapers[self._reaper] = name
+        self._reaper.add_done_callback(_reapers.pop)
 
     @classmethod
-    async def spawn(cls, argv: Sequence[str], limits: Limits = Limits(), stdout: int = PIPE) -> Self:
+    async def spawn(
+        cls,
+        argv: Sequence[str],
+        limits: Limits = Limits(),
+        stdout: int = PIPE,
+        stdin: bytes | None = None,
+        *,
+        fed: bool = False,
+    ) -> Self:
         """Start `argv`. Raises FileNotFoundError if there is no such program, OSError if none can be started.
 
+        `stdin`: what it finds there; unlike its arguments, no other user of the machine sees it. `fed`: it finds
+        there what is offered to it.
         Shielded: a cancellation between fork and return would leave a child that nobody owns.
         """
-        starting = asyncio.ensure_future(cls._start(argv, limits, stdout))
+        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -106,18 +137,20 @@ class Child:
             raise
 
     @classmethod
-    async def _start(cls, argv: Sequence[str], limits: Limits, stdout: int) -> Self:
+    async def _start(cls, argv: Sequence[str], limits: Limits, stdout: int, stdin: bytes | None, fed: bool) -> Self:
         # setpriv would start and then say 127, which looks like the program's own failure.
         if shutil.which(argv[0]) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-        process = await asyncio.create_subprocess_exec(
-            *guarded(argv, limits),
-            stdin=DEVNULL,
-            stdout=stdout,
-            stderr=PIPE,
-            env=child_environment(),
-            start_new_session=True,
-        )
+        _check_descriptors()
+        with _input(stdin) as source:
+            process = await asyncio.create_subprocess_exec(
+                *guarded(argv, limits),
+                stdin=PIPE if fed else source,
+                stdout=stdout,
+                stderr=PIPE,
+                env=child_environment(),
+                start_new_session=True,
+            )
         return cls(process, os.path.basename(argv[0]))
 
     @property
@@ -138,6 +171,18 @@ class Child:
         assert self._process.stdout is not None, "spawned without a stdout pipe"
         return await self._process.stdout.read(size)
 
+    def offer(self, data: bytes) -> bool:
+        """Write all of it to stdin if nothing of before is left to be written; else do nothing and say False.
+
+        So what the child has not read yet is one offer at most, and what the pipe holds. Nothing is waited for.
+        """
+        stdin = self._process.stdin
+        assert stdin is not None, "spawned without a stdin pipe"
+        if stdin.transport.is_closing() or stdin.transport.get_write_buffer_size():
+            return False
+        stdin.write(data)
+        return True
+
     async def wait(self) -> int:
         """Wait for the child's own end and return its code. Cancelling this does not end the child."""
         return await asyncio.shield(self._reaper)
@@ -154,7 +199,7 @@ class Child:
     def kill(self) -> None:
         """End the child now; `stop` or `wait` reaps it. What it had said on stdout is lost."""
         self.signal(signal.SIGKILL)
-        self._close_stdout()
+        self._close_pipes()
 
     async def stop(self, grace: float = 0.0) -> int:
         """End the child and reap it: TERM and up to `grace` seconds first if there are any, then KILL.
@@ -170,11 +215,13 @@ class Child:
             self.kill()
         return await self.wait()
 
-    def _close_stdout(self) -> None:
-        """Close our end now: a full pipe nobody reads would keep asyncio from reporting the end."""
-        transport = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
-        if transport is not None:
-            transport.close()
+    def _close_pipes(self) -> None:
+        """Close our ends now: a full pipe nobody reads would keep asyncio from reporting the end."""
+        stdin, stdout = map(self._process._transport.get_pipe_transport, (0, 1))  # type: ignore[attr-defined]
+        if stdout is not None:
+            stdout.close()
+        if stdin is not None and not stdin.is_closing():
+            stdin.abort()  # close() would first write what is left, to a reader that is gone
 
     async def _reap(self) -> int:
         stderr = self._process.stderr
@@ -192,6 +239,18 @@ class Child:
     def _keep(self, line: bytes) -> None:
         if line.strip():
             self._tail.append(line[:LINE_BYTES].decode(errors="replace"))
+
+
+def _check_descriptors() -> None:
+    """Raises OSError (EMFILE, ENFILE) unless there are enough: uvloop, when it cannot open the next, loses for good
+    those it has opened for the child, and may say errno -1."""
+    opened: list[int] = []
+    try:
+        while len(opened) < DESCRIPTORS:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _end_unwanted(starting: "asyncio.Future[Any]") -> None:

@@ -7,7 +7,7 @@ one that comes too slowly is given up, and what is kept goes under the data fold
 import asyncio
 import tempfile
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from mediastream.access import session_may_upload
-from mediastream.errors import BadInput, DiskFull, RequestStalled
+from mediastream.errors import BadInput, BodyTooLarge, DiskFull, RequestStalled, system_fault
 from mediastream.request_bodies import SMALL_BODY, Bounds, content_length
 from mediastream.request_threads import request_thread
 
@@ -83,9 +83,54 @@ async def _spool(body: IO[bytes], receive: Any, bounds: Bounds, path: str, *, ma
             else:
                 body.write(piece)
         except OSError as fault:
-            raise DiskFull(f"The server could not keep your upload: {fault.strerror}.") from None
+            raise system_fault(fault) or DiskFull(f"The server could not keep your upload: {fault.strerror}.") from None
     body.seek(0)
     return received
+
+
+class ReceivedPieces:
+    """The body as it comes, for who takes it. Raises BodyTooLarge past `most` bytes, RequestStalled, or Disconnected.
+
+    `whole`: nothing of it is left to come; `stalled`: nothing of it may be hoped for.
+    """
+
+    def __init__(self, scope: dict[str, Any], receive: Any, most: int) -> None:
+        self._declared = content_length(dict(scope["headers"]).get(b"content-length", b"").decode("latin-1"))
+        self._receive = receive
+        self._most = most
+        self._received = 0
+        self.whole = not declares_body(scope)
+        self.stalled = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.whole:
+            self._check(self._declared)
+            try:
+                piece, more = await _piece(self._receive)
+            except RequestStalled:
+                self.stalled = True
+                raise
+            self.whole = not more
+            self._received += len(piece)
+            self._check(self._received)
+            if piece:
+                return piece
+        raise StopAsyncIteration
+
+    def _check(self, size: int) -> None:
+        if size > self._most:
+            raise BodyTooLarge(f"The body is larger than the {self._most} bytes that this address takes.")
+
+
+def declares_body(scope: dict[str, Any]) -> bool:
+    """RFC 9112 section 6: a body is announced by one of two fields, whatever the method."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def _piece(receive: Any) -> tuple[bytes, bool]:

@@ -12,6 +12,7 @@ requests share, and it holds none while it waits.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST = 16  # at once: twenty logins hash twenty passwords, and with a thread each the streams would stutter
@@ -49,6 +51,16 @@ class SharedThreads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         return super().submit(_with_connections, fn, *args, **kwargs)
+
+
+def in_background(fn: Callable[[], object]) -> None:
+    """Run it in one of the shared threads; what it raises is logged."""
+    _shared.submit(fn).add_done_callback(_log_failure)
+
+
+def _log_failure(future: "Future[Any]") -> None:
+    if not future.cancelled() and (fault := future.exception()) is not None:
+        logger.error("in the background: %s", fault, exc_info=fault)
 
 
 def _with_connections(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -2,25 +2,33 @@
 
 A StreamResponse carries a Body. Which server pulls it decides how: ASGI servers iterate it on their
 loop (handler.py), WSGI servers and Django's synchronous test client by `__iter__`, which brings every
-step home (homeloop.py). Django itself would drain the one kind with list() under the other.
+step home (pulling.py). Django itself would drain the one kind with list() under the other.
 """
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from mediastream import homeloop
-from mediastream.bodies import Body, FileBody, OpenFile
-from mediastream.errors import Fault, PreconditionFailed, RangeNotSatisfiable, Unknown
+from mediastream import homeloop, offload, pulling
+from mediastream.access import Right
+from mediastream.bodies import Body, Content, FileContent
+from mediastream.errors import Fault, PreconditionFailed, RangeNotSatisfiable, Unknown, system_fault
 from mediastream.http import conditional, multipart, ranges
 from mediastream.http.conditional import Outcome, Validators
 from mediastream.http.filename import printable
+from mediastream.listed import ListedBody
+from mediastream.openfile import OpenFile
+from mediastream.streams import Label, Stream
 
 # The stream responses made for the request under way. Whatever happens to them on their way out (a client
 # that leaves while a middleware awaits its thread, a middleware that raises), who serves the request closes
@@ -31,38 +39,62 @@ CLOSE_DEADLINE = 10.0  # seconds a WSGI thread waits for a body to close: a chil
 
 
 class StreamResponse(StreamingHttpResponse):
-    """A response whose body is pulled as fast as the client takes it, and closed whatever happens."""
+    """A response whose body is pulled as fast as the client takes it, and closed whatever happens.
 
-    def __init__(self, body: Body, content_type: str, status: int = 200) -> None:
+    `label`: what it streams; `right`: by which the client has it, and without which it ends. None: anybody's.
+    `hang_up`: ends the connection it is sent on, where a server that pulls it lets us have that.
+    """
+
+    def __init__(
+        self, body: Body, content_type: str, label: Label, right: Right[Any] | None = None, status: int = 200
+    ) -> None:
         super().__init__(body, status=status, content_type=content_type)
         self.body = body
+        self.label = label
+        self.right = right
+        self.hang_up: Callable[[], object] = lambda: None
         self._body_closed = False
+        self._listed: ListedBody | None = None
         if (made := _made.get()) is not None:
             made.append(self)
         self["X-Content-Type-Options"] = "nosniff"
 
+    @property
+    def brief(self) -> bool:
+        """Whether it will probably be over in a moment."""
+        return self.body.brief
+
+    def stream(self, end: Callable[[], object]) -> Stream:
+        """This response as one of the open streams, for whoever sends its body; `end`: ends it early."""
+        return Stream(self.label, self.right.holds if self.right is not None else None, end)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (chunk := await homeloop.run(_step(self.body))) is not None:
+        while (chunk := await homeloop.run(pulling.next_chunk(self._pulled()))) is not None:
             yield chunk
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            while (chunk := homeloop.call(_step(self.body))) is not None:
-                yield chunk
+            yield from pulling.chunks(self._pulled())
         finally:
             self._body_closed = True
-            homeloop.call(self.body.aclose(), CLOSE_DEADLINE)
+            homeloop.call(self._pulled().aclose(), CLOSE_DEADLINE)
+
+    def _pulled(self) -> Body:
+        """The body for a server that is not our handler."""
+        if self._listed is None:
+            self._listed = ListedBody(self.body, self.stream(self.hang_up), brief=self.brief)
+        return self._listed
 
     async def aclose(self) -> None:
         """Close the body; a handler on the home loop awaits this before `close`."""
         self._body_closed = True
-        await homeloop.run(self.body.aclose())
+        await homeloop.run((self._listed or self.body).aclose())
 
     def close(self) -> None:
         """Called by WSGI servers and test clients, from a thread or from a loop that is not home."""
         if not self._body_closed:
             self._body_closed = True
-            homeloop.call(self.body.aclose(), CLOSE_DEADLINE)
+            homeloop.call((self._listed or self.body).aclose(), CLOSE_DEADLINE)
         super().close()
 
 
@@ -75,11 +107,6 @@ def stream_responses() -> Iterator[list[StreamResponse]]:
         yield made
     finally:
         _made.reset(token)
-
-
-async def _step(body: Body) -> bytes | None:
-    """The next chunk, None at the end: StopAsyncIteration must not cross from one loop to another."""
-    return await anext(body, None)
 
 
 def headers_only(content_type: str) -> StreamingHttpResponse:
@@ -96,6 +123,8 @@ async def file_response(
     identity: str,
     content_type: str,
     cache_control: str,
+    label: Label,
+    right: Right[Any] | None = None,
     filename: str | None = None,
     download: bool = False,
 ) -> HttpResponseBase:
@@ -109,60 +138,101 @@ async def file_response(
     except (FileNotFoundError, NotADirectoryError):
         raise Unknown("The file of this item is gone from the storage; upload it again.") from None
     except OSError as fault:
-        raise Fault(f"The file of this item cannot be opened ({fault.strerror}).") from None
-    try:
-        response = _decide(request, file, identity, content_type)
-    except BaseException:
-        file.close()
-        raise
-    response["Cache-Control"] = cache_control
+        raise system_fault(fault) or Fault(f"The file of this item cannot be opened ({fault.strerror}).") from None
+    response = _response_of(request, _Delivery(FileContent(file), content_type, label, right), identity, cache_control)
     if filename is not None:
-        disposition = content_disposition_header(download, printable(filename))
-        response["Content-Disposition"] = disposition or "inline"
+        response["Content-Disposition"] = _disposition(download, filename)
+    told = offload.for_proxy(request, response, path, content_type)
+    if told is not None:
+        if isinstance(response, StreamResponse):
+            await response.aclose()
+        response = told
+    if right is not None:
+        right.give_ticket(request, response)
     return response
 
 
-def _decide(request: HttpRequest, file: OpenFile, identity: str, content_type: str) -> HttpResponseBase:
-    current = Validators(_etag(identity, file.size), file.modified)
+def content_response(
+    request: HttpRequest,
+    content: Content,
+    *,
+    identity: str,
+    content_type: str,
+    cache_control: str,
+    label: Label,
+    right: Right[Any] | None = None,
+) -> HttpResponseBase:
+    """The same for what is no file, but has a length as one. `identity`: as above; never of other bytes."""
+    response = _response_of(request, _Delivery(content, content_type, label, right), identity, cache_control)
+    if right is not None:
+        right.give_ticket(request, response)
+    return response
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """Bytes about to be answered with."""
+
+    content: Content
+    content_type: str
+    label: Label
+    right: Right[Any] | None
+
+
+def _response_of(request: HttpRequest, what: _Delivery, identity: str, cache_control: str) -> HttpResponseBase:
+    try:
+        if what.right is not None:
+            what.right.check()  # a disk that had to wake up may have taken seconds
+        response = _decide(request, what, identity)
+    except BaseException:
+        what.content.close()
+        raise
+    response["Cache-Control"] = cache_control
+    return response
+
+
+def _decide(request: HttpRequest, what: _Delivery, identity: str) -> HttpResponseBase:
+    content = what.content
+    current = Validators(_etag(identity, content.size), content.modified)
     outcome = conditional.evaluate(request.method or "GET", request.headers, current)
     if outcome is Outcome.FAILED:
         raise PreconditionFailed
     if outcome is Outcome.NOT_MODIFIED:
-        file.close()
-        # Else CommonMiddleware would say 0, and a 304 may name no length but the 200's (section 8.6).
-        return _validated(HttpResponse(status=304, headers={"Content-Length": str(file.size)}), current)
+        content.close()
+        # A streaming one, or CommonMiddleware would say that its length is 0, and a 304 may name no length but
+        # the 200's (section 8.6). With that one uvicorn would wait for as many bytes, and close the connection.
+        return _validated(StreamingHttpResponse((), status=304), current)
     wanted = None
     # Section 14.2: Range has a meaning for GET alone, so HEAD answers as for the whole.
     if request.method == "GET" and conditional.range_applies(request.headers.get("If-Range"), current):
         wanted = request.headers.get("Range")
     try:
-        spans = ranges.select(wanted, file.size)
+        spans = ranges.select(wanted, content.size)
     except ranges.Unsatisfiable:
-        raise RangeNotSatisfiable(file.size) from None
-    return _validated(_send(request, file, spans, content_type), current)
+        raise RangeNotSatisfiable(content.size) from None
+    return _validated(_send(request, what, spans), current)
 
 
-def _send(
-    request: HttpRequest, file: OpenFile, spans: tuple[ranges.Span, ...] | None, content_type: str
-) -> HttpResponseBase:
+def _send(request: HttpRequest, what: _Delivery, spans: tuple[ranges.Span, ...] | None) -> HttpResponseBase:
+    size, content_type = what.content.size, what.content_type
     if spans is None:
-        whole = ranges.Span(0, file.size)
-        response = _file_stream(request, file, [whole], content_type, 200, file.size)
+        whole = ranges.Span(0, size)
+        response = _sliced_stream(request, what, [whole], content_type, 200, size)
     elif len(spans) == 1:
-        response = _file_stream(request, file, list(spans), content_type, 206, spans[0].length)
-        response["Content-Range"] = spans[0].content_range(file.size)
+        response = _sliced_stream(request, what, list(spans), content_type, 206, spans[0].length)
+        response["Content-Range"] = spans[0].content_range(size)
     else:
         boundary = secrets.token_hex(16)
-        parts, tail, length = multipart.byteranges_plan(boundary, content_type, spans, file.size)
+        parts, tail, length = multipart.byteranges_plan(boundary, content_type, spans, size)
         pieces: list[bytes | ranges.Span] = [piece for part in parts for piece in part]
-        response = _file_stream(request, file, [*pieces, tail], multipart.byteranges_type(boundary), 206, length)
+        response = _sliced_stream(request, what, [*pieces, tail], multipart.byteranges_type(boundary), 206, length)
     response["Accept-Ranges"] = "bytes"
     return response
 
 
-def _file_stream(
+def _sliced_stream(
     request: HttpRequest,
-    file: OpenFile,
+    what: _Delivery,
     pieces: list[bytes | ranges.Span],
     content_type: str,
     status: int,
@@ -170,10 +240,11 @@ def _file_stream(
 ) -> HttpResponseBase:
     response: HttpResponseBase
     if request.method == "HEAD":
-        file.close()
+        what.content.close()
         response = headers_only(content_type)
     else:
-        response = StreamResponse(FileBody(file, pieces), content_type, status)
+        body = what.content.body(pieces, settings.CHUNK_SIZE)
+        response = StreamResponse(body, content_type, what.label, what.right, status)
     response["Content-Length"] = str(length)
     return response
 
@@ -188,6 +259,12 @@ def _validated(response: HttpResponseBase, current: Validators) -> HttpResponseB
     return response
 
 
+@lru_cache(1024)
+def _disposition(download: bool, filename: str) -> str:
+    return content_disposition_header(download, printable(filename)) or "inline"
+
+
+@lru_cache(1024)
 def _etag(identity: str, size: int) -> str:
     digest = hashlib.sha256(f"{identity} {size}".encode()).hexdigest()
     return f'"{digest[:32]}"'

@@ -15,7 +15,14 @@ SECRET_KEY = ENVIRONMENT.secret_key
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 FFMPEG = ENVIRONMENT.ffmpeg
 TRANSCODES = ENVIRONMENT.transcodes
+RECORDINGS = DATA_DIR / "recordings"
+RECORDING_SEGMENT = ENVIRONMENT.recording_segment
+RECORDING_RESERVE = ENVIRONMENT.recording_reserve
+METRICS_TOKEN = ENVIRONMENT.metrics_token
 DOWNLOAD_GRACE = ENVIRONMENT.download_grace
+CHUNK_SIZE = ENVIRONMENT.chunk_size
+TRUSTED_PROXIES = ENVIRONMENT.trusted_proxies
+SENDFILE = ENVIRONMENT.sendfile
 
 INSTALLED_APPS = [
     "mediastream",
@@ -87,7 +94,7 @@ STATIC_ROOT = DATA_DIR / "static"
 STATIC_URL = "/static/"
 
 # Uploads go to disk at once, on the file system they stay on, so that storing is a rename.
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["media_library.storage.UploadHandler"]
 FILE_UPLOAD_TEMP_DIR = TEMPORARY
 FILE_UPLOAD_PERMISSIONS = 0o644
 REQUEST_BODY_BOUNDS = Bounds(
@@ -111,13 +118,21 @@ TIME_ZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "mediastream.masking.Formatter", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
+    "filters": {"without_exhaustion": {"()": "mediastream.seldom.WithoutExhaustion"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         # One line for each 4xx would drown the rest.
-        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "django.request": {
+            "handlers": ["stderr"],
+            "level": "ERROR",
+            "propagate": False,
+            "filters": ["without_exhaustion"],
+        },
         # A scanner's wrong Host header is answered by 400; a traceback for each would drown the rest too.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "asyncio": {"level": "WARNING"},

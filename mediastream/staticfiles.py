@@ -15,6 +15,7 @@ from mediastream.errors import Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import file_response
+from mediastream.streams import Label
 
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=0, must-revalidate"
@@ -40,7 +41,10 @@ async def static(request: HttpRequest, name: str) -> HttpResponseBase:
     path = Path(staticfiles_storage.path(name))
     # A plain name's content changes under it; its hashed name is the one never used again.
     identity = staticfiles_storage.hashed_files.get(name, name)  # type: ignore[attr-defined]
-    return await file_response(request, path, identity=identity, content_type=content_type, cache_control=cache_control)
+    label = Label("static", name)
+    return await file_response(
+        request, path, identity=identity, content_type=content_type, cache_control=cache_control, label=label
+    )
 
 
 @allow("GET", "HEAD")

@@ -1,10 +1,11 @@
-"""The whole HTTP surface, one table. /hls/, /feeds/ and /metrics are yet to be built."""
+"""The whole HTTP surface, one table. /hls/ and /feeds/ are yet to be built."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from mediastream import health, staticfiles
+from mediastream import health, keeping, staticfiles
+from mediastream.metrics import metrics
 
 admin.site.site_header = admin.site.site_title = "mediastream"
 admin.site.index_title = "Library, cameras and people"
@@ -12,12 +13,14 @@ admin.site.index_title = "Library, cameras and people"
 urlpatterns = [
     path("", include("media_library.views")),
     path("", include("transcode.views")),
+    path("live/<slug:slug>/recording/save", keeping.save, name="save_recording"),
     path("live/", include(("mediastream.live.views", "live"))),
     path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
+    path("metrics", metrics),
     path("static/<path:name>", staticfiles.static),
     path("favicon.ico", staticfiles.favicon),
 ]

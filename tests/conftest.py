@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mediastream import drain
+from mediastream import drain, rows, watch
 from tests.media import BUNDLED, Clips
 
 
@@ -27,3 +27,23 @@ def ffmpeg_executable(request: pytest.FixtureRequest) -> str:
 def open_latch() -> Iterator[None]:
     yield
     drain.reset()
+
+
+@pytest.fixture(autouse=True)
+def rows_forgotten() -> Iterator[None]:
+    """A test's database is rolled back or emptied after it, without a notice."""
+    yield
+    rows.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def no_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would ask the database from a thread of its own, where a test's open transaction shows nothing."""
+    if "watched" not in request.fixturenames:
+        monkeypatch.setattr(watch, "begin", lambda: None)
+        monkeypatch.setattr(watch, "begin_at_home", lambda: None)
+
+
+@pytest.fixture
+def watched() -> None:
+    """For tests in which the watch may run."""

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from mediastream import drain
-from mediastream.bodies import CHUNK, ProcessBody
-from mediastream.errors import Busy, TranscodeFailed
+from mediastream import chunking, drain
+from mediastream.bodies import ProcessBody
+from mediastream.errors import Busy, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
 from mediastream.process import Child, Limits
 
@@ -22,11 +22,11 @@ def running() -> int:
     return _running
 
 
-async def open_transcode(argv: list[str], limit: int) -> ProcessBody:
+async def open_transcode(argv: list[str], limit: int, most: int = chunking.MOST) -> ProcessBody:
     """Start FFmpeg and wait for its first bytes, so that a failure can still be an HTTP error.
 
-    `limit`: how many may run at once. Raises Busy past it and when no byte comes in time, TranscodeFailed
-    when FFmpeg ends without one. The body owns the child and its place from here on.
+    `limit`: how many may run at once; `most`: bytes of a chunk. Raises Busy past that limit and when no byte comes
+    in time, TranscodeFailed when FFmpeg ends without one. The body owns the child and its place from here on.
     """
     global _running
     if _running >= limit:
@@ -36,7 +36,7 @@ async def open_transcode(argv: list[str], limit: int) -> ProcessBody:
         child = await _spawn(argv)
         release = drain.on_begin(child.kill)
         try:
-            return ProcessBody(child, await _first_bytes(child), _leave)
+            return ProcessBody(child, await _first_bytes(child), _leave, most)
         except BaseException:
             await child.stop()
             raise
@@ -56,13 +56,13 @@ async def _spawn(argv: list[str]) -> Child:
     try:
         return await Child.spawn(argv, LIMITS)
     except OSError as fault:
-        raise TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
+        raise system_fault(fault) or TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
 
 
 async def _first_bytes(child: Child) -> bytes:
     try:
         async with asyncio.timeout(FIRST_BYTE):
-            first = await child.read(CHUNK)
+            first = await child.read(chunking.FIRST)
     except TimeoutError:
         raise Busy(f"FFmpeg gave nothing within {FIRST_BYTE:g} seconds; try again.", RETRY_AFTER) from None
     if not first:

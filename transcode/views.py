@@ -6,10 +6,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import path
 
-from media_library.models import Media, State
-from media_library.views import visible_media
+from media_library.items import Item, right_to
 from mediastream import access, ffmpeg, homeloop
-from mediastream.errors import NotReady, Unknown
+from mediastream.errors import Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import StreamResponse, headers_only
@@ -20,29 +19,37 @@ from transcode.profiles import Profile
 @lean
 @allow("GET", "HEAD")
 async def stream(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
-    media = await visible_media(request, media_id)
-    start, profile = forms.parse(request.GET, media.duration)
-    if media.state != State.READY:
-        raise NotReady(f"“{media}” cannot be played yet: {media.reason or 'it has not been probed'}")
-    content_type = "video/mp4" if media.video else "audio/mp4"
+    right = await right_to(request, media_id)
+    item = right.item
+    start, profile = forms.parse(request.GET, item.facts.duration)
+    item.require_ready()
+    content_type = "video/mp4" if item.video else "audio/mp4"
     if request.method == "HEAD":
-        return _described(headers_only(content_type), media)
-    body = await homeloop.run(registry.open_transcode(_command(media, start, profile), settings.TRANSCODES))
-    return _described(StreamResponse(body, content_type), media)
+        return _described(headers_only(content_type), item)
+    opening = registry.open_transcode(_command(item, start, profile), settings.TRANSCODES, settings.CHUNK_SIZE)
+    body = await homeloop.run(opening)
+    response = StreamResponse(body, content_type, item.label("transcode"), right)
+    try:
+        response.right = right = await right_to(request, media_id)  # FFmpeg may have taken seconds to its first byte
+    except BaseException:
+        await response.aclose()
+        raise
+    right.give_ticket(request, response)
+    return _described(response, item)
 
 
-def _command(media: Media, start: float, profile: Profile) -> list[str]:
-    if not media.path.exists():
+def _command(item: Item, start: float, profile: Profile) -> list[str]:
+    if not item.path.exists():
         raise Unknown("The file of this item is gone from the storage; upload it again.")
-    facts = media.facts
+    facts = item.facts
     video, audio = facts.first("video"), facts.first("audio")
-    return argv.progressive(ffmpeg.executable(settings.FFMPEG), media.path, profile, start, video=video, audio=audio)
+    return argv.progressive(ffmpeg.executable(settings.FFMPEG), item.path, profile, start, video=video, audio=audio)
 
 
-def _described(response: HttpResponseBase, media: Media) -> HttpResponseBase:
+def _described(response: HttpResponseBase, item: Item) -> HttpResponseBase:
     """The length is not known before the end, so there are no ranges: a seek is a new request with `start`."""
     response["Accept-Ranges"] = "none"
-    response["Cache-Control"] = access.cache_control(media.visibility, 0)
+    response["Cache-Control"] = access.cache_control(item.visibility, 0)
     response["X-Accel-Buffering"] = "no"
     return response
 

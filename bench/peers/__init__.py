@@ -1,1 +1,1 @@
-"""The others, each served the same file."""
+"""The others, and ourselves beside them, each served the same file. Imports nothing: some of it runs in servers."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def parse_date(text: str | None, now: datetime | None = None) -> int | None:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
+@lru_cache(1024)
 def format_date(seconds: int) -> str:
     """Unix seconds as an IMF-fixdate, whatever the locale."""
     when = datetime.fromtimestamp(seconds, UTC)

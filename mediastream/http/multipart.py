@@ -13,6 +13,10 @@ MIXED_BOUNDARY = "frame"
 MIXED_TYPE = f"multipart/x-mixed-replace; boundary={MIXED_BOUNDARY}"
 MIXED_OPENING = f"--{MIXED_BOUNDARY}\r\n".encode()
 _MIXED_CLOSING = f"\r\n--{MIXED_BOUNDARY}\r\n".encode()
+# What may be sent between two parts. As the boundary has gone out already, this is the head of the next part,
+# where a field whose name does not begin with Content- has no meaning (RFC 2046 section 5.1). A blank line
+# would end that head, and the last picture once more would look like one of now.
+MIXED_HEARTBEAT = b"X-Heartbeat: 1\r\n"
 
 
 def mixed_part(jpeg: bytes, captured: float) -> bytes:

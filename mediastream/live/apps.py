@@ -9,8 +9,11 @@ class LiveConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_delete, post_save
 
-        from mediastream.live.changes import end_changed
+        from mediastream import watch
+        from mediastream.live.changes import end_changed, end_changed_elsewhere, forget_recordings
         from mediastream.live.models import Camera
 
         post_save.connect(end_changed, Camera)
         post_delete.connect(end_changed, Camera)
+        post_delete.connect(forget_recordings, Camera)
+        watch.on_notice["camera"] = end_changed_elsewhere

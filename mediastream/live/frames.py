@@ -9,9 +9,12 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mediastream.broadcast import Shared
 from mediastream.http.multipart import mixed_part
 
 MAX_FRAME = 16 * 1024 * 1024  # bytes; a source that says more is not a camera
+MAX_STEPS = 20_000  # markers walked for one picture: a hostile one would else be walked byte by byte
+BETWEEN = 2048  # bytes kept of what stands before a picture: the head of its part, in a multipart stream
 
 SOI, EOI, SOS = b"\xff\xd8", 0xD9, 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and RSTn: markers without a length
@@ -26,34 +29,50 @@ class Frame:
     captured: float
 
     @cached_property
-    def part(self) -> bytes:
+    def part(self) -> Shared:
         """Framed for multipart/x-mixed-replace, once for all viewers."""
-        return mixed_part(self.jpeg, self.captured)
+        return Shared(mixed_part(self.jpeg, self.captured))
 
 
 class FrameTooLarge(ValueError):
-    """A picture did not end within MAX_FRAME bytes."""
+    """A picture did not end within MAX_FRAME bytes, or MAX_STEPS markers."""
 
 
 @dataclass
 class JpegSplitter:
-    """Collects pieces and gives back whole JPEGs. Bytes between pictures, and broken pictures, are dropped."""
+    """Collects pieces and gives back whole JPEGs. Bytes between pictures, and broken pictures, are dropped.
+
+    So a multipart stream is split as well, whatever it says of its boundary and of its parts' lengths: cameras
+    get both wrong.
+    """
 
     max_frame: int = MAX_FRAME
     _buffer: bytearray = field(default_factory=bytearray)
+    _before: bytes = b""
     _position: int = 0  # how far the picture at the buffer's start has been walked; 0: no SOI seen
     _in_scan: bool = False
+    _steps: int = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The pictures that `data` completes. Raises FrameTooLarge; the splitter is then of no more use."""
+        return [jpeg for _, jpeg in self.parts(data)]
+
+    def parts(self, data: bytes) -> list[tuple[bytes, bytes]]:
+        """The same, each after what stood before it, as far as that was kept."""
         self._buffer += data
-        frames: list[bytes] = []
+        found: list[tuple[bytes, bytes]] = []
         while (end := self._find_end()) is not None and end <= self.max_frame:
-            frames.append(bytes(self._buffer[:end]))
+            found.append((self._before, bytes(self._buffer[:end])))
             self._restart(end)
+            self._before, self._steps = b"", 0
         if len(self._buffer) > self.max_frame:
             raise FrameTooLarge(f"a picture of over {self.max_frame} bytes")
-        return frames
+        return found
+
+    def _drop(self, count: int) -> None:
+        """Of what is no picture, from the buffer's start."""
+        self._before = (self._before + self._buffer[max(count - BETWEEN, 0) : count])[-BETWEEN:]
+        del self._buffer[:count]
 
     def _restart(self, at: int) -> None:
         del self._buffer[:at]
@@ -69,14 +88,17 @@ class JpegSplitter:
             step = self._step()
             if step is None or step > 0:
                 return step
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise FrameTooLarge(f"a picture of over {MAX_STEPS} markers")
 
     def _find_start(self) -> bool:
         start = self._buffer.find(SOI)
         if start < 0:
             # The last byte may be the first half of an SOI.
-            del self._buffer[: -1 if self._buffer.endswith(b"\xff") else len(self._buffer)]
+            self._drop(len(self._buffer) - self._buffer.endswith(b"\xff"))
             return False
-        del self._buffer[:start]
+        self._drop(start)
         self._position = 2
         return True
 
@@ -125,4 +147,6 @@ class JpegSplitter:
 
         The next one may begin right where this one broke, so nothing behind that is dropped.
         """
-        self._restart(self._position)
+        at = self._position
+        self._restart(0)
+        self._drop(at)

@@ -1,28 +1,40 @@
-"""The cameras this process has open, by slug; all of them on the home loop."""
+"""The cameras this process has open, by slug; all of them on the home loop.
+
+Most start with their first viewer. Those that are always on are kept so by a process that serves: `serve` says
+that this one does, and `keep_on` which they are.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from mediastream.bodies import Body
+from mediastream import drain
+from mediastream.broadcast import BroadcastBody, Sink
 from mediastream.errors import StreamCut
-from mediastream.http.multipart import MIXED_OPENING
-from mediastream.live.camera import SILENCE, Camera, Terms, Viewer
+from mediastream.http.multipart import MIXED_HEARTBEAT, MIXED_OPENING
+from mediastream.live.camera import Camera
+from mediastream.live.condition import Condition, State
 from mediastream.live.frames import Frame
+from mediastream.live.terms import Terms
+from mediastream.live.viewer import Viewer
 
 LINGER = 5.0  # seconds a source goes on without viewers: longer than a reload, shorter than a bill
 FIRST_FRAME = 12.0  # seconds a viewer waits for a source to open: an RTSP camera may take ten
-STANDSTILL = 2 * SILENCE  # seconds a viewer waits for the next picture: a restart of the source fits in
+STANDSTILL = 60.0  # seconds a viewer waits for the next picture: something comes every ten, whatever happens
 
 _cameras: dict[str, Camera] = {}
+_always_on: set[str] = set()
+_serving = False
 _closing: set[asyncio.Task[None]] = set()  # of cameras that are no longer listed, until their child is reaped
 
 
-class MjpegBody(Body):
+class MjpegBody(BroadcastBody):
     """multipart/x-mixed-replace, one part for each frame the viewer is quick enough to take.
 
-    A camera that stands still cuts the stream: who looks at a frozen picture learns it by nothing else.
+    It stays open while the camera fails, as its pictures then say so (camera.py).
     """
+
+    closes_at_once = True
 
     def __init__(self, camera: Camera, viewer: Viewer) -> None:
         self._camera = camera
@@ -39,13 +51,34 @@ class MjpegBody(Body):
             raise StopAsyncIteration
         await asyncio.sleep(0)  # a frame may have been waiting already
         if self._opened:
-            return frame.part
+            return frame.part.plain
         self._opened = True
-        return MIXED_OPENING + frame.part
+        return MIXED_OPENING + frame.part.plain
+
+    async def broadcast(self, sink: Sink) -> None:
+        self._viewer.feed(lambda frame: sink.offer(frame.part))
+        try:
+            await self._stands_still_or_over()
+        finally:
+            self._viewer.feed(None)
+
+    async def _stands_still_or_over(self) -> None:
+        over = asyncio.ensure_future(self._viewer.over())
+        try:
+            while not over.done():
+                seen = self._camera.offered
+                await asyncio.wait({over}, timeout=STANDSTILL)
+                if not over.done() and self._camera.offered is seen:
+                    raise StreamCut(f"the camera has given no picture for {STANDSTILL:g} seconds")
+        finally:
+            over.cancel()
 
     async def aclose(self) -> None:
         self._viewer.end()
         self._camera.leave(self._viewer)
+
+    def heartbeat(self) -> bytes:
+        return MIXED_HEARTBEAT if self._opened else b""
 
 
 def camera(slug: str, terms: Terms, executable: str) -> Camera:
@@ -55,12 +88,36 @@ def camera(slug: str, terms: Terms, executable: str) -> Camera:
         return known
     if known is not None:
         _retire(slug)
-    _cameras[slug] = Camera(slug, terms, executable, LINGER)
-    return _cameras[slug]
+    _cameras[slug] = opened = Camera(slug, terms, executable, LINGER)
+    opened.keep(slug in _always_on)
+    return opened
+
+
+def serve() -> None:
+    """This process serves; called before the first `keep_on`."""
+    global _serving
+    _serving = True
+
+
+def serves() -> bool:
+    """Whether cameras that are always on are to run in this process. Any thread may ask."""
+    return _serving
+
+
+async def keep_on(wanted: dict[str, Terms], executable: str) -> None:
+    """From now on these run without viewers too, and no others."""
+    if not _serving or drain.begun():
+        return
+    _always_on.clear()
+    _always_on.update(wanted)
+    for slug, opened in _cameras.items():
+        opened.keep(slug in _always_on)
+    for slug, terms in wanted.items():
+        camera(slug, terms, executable)
 
 
 def open_terms() -> dict[str, Terms]:
-    """What is open, and on which terms. The one function here that any thread may call."""
+    """What is open, and on which terms. Any thread may ask."""
     return {slug: listed.terms for slug, listed in _cameras.copy().items()}
 
 
@@ -80,27 +137,44 @@ def _retire(slug: str) -> None:
     closing.add_done_callback(_closing.discard)
 
 
-async def open_mjpeg(slug: str, terms: Terms, executable: str) -> MjpegBody:
-    """A body for one viewer, with the first frame at hand. Raises SourceFailed if there is none."""
+async def open_mjpeg(slug: str, terms: Terms, executable: str, fps: float | None = None) -> MjpegBody:
+    """A body for one viewer, with the first frame at hand. Raises SourceFailed if there is none.
+
+    `fps`: pictures a second the viewer wants at most.
+    """
     opened = camera(slug, terms, executable)
-    viewer = opened.join()
+    viewer = opened.join(fps)
     try:
-        await opened.first_frame(FIRST_FRAME)
+        await opened.picture(FIRST_FRAME)
     except BaseException:
         opened.leave(viewer)
         raise
     return MjpegBody(opened, viewer)
 
 
-async def snapshot(slug: str, terms: Terms, executable: str) -> Frame:
-    """The latest frame, the source being started for it if need be. Raises SourceFailed."""
+async def snapshot(slug: str, terms: Terms, executable: str, max_age: float | None) -> tuple[Frame, State]:
+    """The latest frame, the source being started for it if need be. Raises SourceFailed.
+
+    `max_age`: seconds it may be old; None: while the source is failing, the last picture comes as one that
+    says how old it is.
+    """
     opened = camera(slug, terms, executable)
-    async with _watching(opened):
-        return await opened.first_frame(FIRST_FRAME)
+    async with watching(opened):
+        frame = await opened.picture(FIRST_FRAME, max_age)
+        if max_age is None and opened.state is State.RECONNECTING:
+            frame = await opened.stand_in() or frame
+        return frame, opened.state
+
+
+def condition(slug: str, terms: Terms) -> Condition:
+    """How it is now. Any thread may ask; nothing is started."""
+    known = _cameras.get(slug)
+    return known.condition if known is not None and known.terms == terms else Condition(State.RESTING)
 
 
 @asynccontextmanager
-async def _watching(opened: Camera) -> AsyncIterator[Viewer]:
+async def watching(opened: Camera) -> AsyncIterator[Viewer]:
+    """Have it run meanwhile."""
     viewer = opened.join()
     try:
         yield viewer
@@ -110,6 +184,9 @@ async def _watching(opened: Camera) -> AsyncIterator[Viewer]:
 
 async def close_all() -> None:
     """End every camera and wait until its child is reaped."""
+    global _serving
+    _serving = False
+    _always_on.clear()
     for slug in list(_cameras):
         _retire(slug)
     await asyncio.gather(*_closing)

@@ -8,12 +8,16 @@ Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): `_send_bod
 attributes `transport`, `reader`, `_is_ssl`, `_closed`, `_response_buffer` and `_flow_control`.
 """
 
+import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 
+from mediastream.chunking import Chunking
+from mediastream.errors import StreamCut
 from mediastream.server.zerocopy import Disconnected, FileSlice, SocketSender
 
 if TYPE_CHECKING:
@@ -28,9 +32,17 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
 
     def __init__(self, worker: "MediaWorker") -> None:
         super().__init__(worker)
-        self.handed = 0
+        self._written = 0
         self._sender: SocketSender | None = None
         self._held: tuple[bytes, FileSlice, bytes] | None = None
+
+    @property
+    def handed(self) -> int:
+        return self._written + (self._sender.sent if self._sender is not None else 0)
+
+    def count(self, size: int) -> None:
+        """That many bytes were given to the transport by somebody else."""
+        self._written += size
 
     @property
     def can_send_files(self) -> bool:
@@ -48,20 +60,26 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
 
         return extended
 
+    def sender(self) -> SocketSender:
+        """Made when first needed: it costs a descriptor. Raises OSError if none is left."""
+        if self._sender is None:
+            self._sender = SocketSender(self.transport.get_extra_info("socket"))
+        return self._sender
+
     async def _send_file(self, message: dict[str, Any], send: Send) -> None:
-        part = file_slice(message)
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+        more = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": file_slice(message), "more_body": True})
         if self._held is not None:
             held, self._held = self._held, None
             await self._send_held(*held)
-        if not message.get("more_body", False):
+        if not more:
             await send({"type": "http.response.body"})
 
     def _send_body(self, body: Any, chunked: bool = False, last: bool = False, size: int | None = None) -> None:
         size = len(body) if size is None else size
         head: bytes = self._response_buffer or b""  # type: ignore[has-type]
         if not isinstance(body, FileSlice):
-            self.handed += len(head) + size
+            self._written += len(head) + size
             super()._send_body(body, chunked, last, size)
             return
         self._response_buffer = None
@@ -73,19 +91,56 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
             self.transport.set_write_buffer_limits(high=0)
             await self._flow_control.drain()
             self.transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT)
-        if self._sender is None:
-            self._sender = SocketSender(self.transport.get_extra_info("socket").fileno(), self._count)
         try:
-            await self._sender.send_head(head)
-            await self._sender.send_file(part)
+            self.sender()
+        except OSError:  # no descriptor is left for it
+            await self._send_read(head, part, tail)
+            return
+        try:
+            await self._transmit(head, part)
         except Disconnected:
             self.transport.abort()
             return
         if tail:
             self._safe_write(tail)
 
-    def _count(self, taken: int) -> None:
-        self.handed += taken
+    async def _send_read(self, head: bytes, part: FileSlice, tail: bytes) -> None:
+        """As by any server: the bytes read, and given to the transport."""
+        self._safe_write(head)
+        self.count(len(head))
+        offset, end = part.offset, part.offset + part.count
+        chunking = Chunking()
+        while offset < end and not self._closed:
+            size = min(chunking.asked(time.monotonic()), end - offset)
+            read = self.worker.loop.run_in_executor(None, os.pread, part.fd, size, offset)
+            try:
+                chunk = await read
+            except OSError as fault:
+                raise StreamCut(f"the file cannot be read: {fault.strerror}") from None
+            if not chunk:
+                raise StreamCut(f"the file ends at byte {offset}, before its promised length")
+            chunking.given(time.monotonic())
+            self._safe_write(chunk)
+            self.count(len(chunk))
+            if part.counter is not None:
+                part.counter.bytes += len(chunk)
+            offset += len(chunk)
+            await self._flow_control.drain()
+        self._safe_write(tail)
+
+    async def _transmit(self, head: bytes, part: FileSlice) -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def ended(fault: Exception | None) -> None:
+            if not done.done():
+                done.set_exception(fault) if fault else done.set_result(None)
+
+        sender = self.sender()
+        sender.start(head, part, ended)
+        try:
+            await done
+        finally:
+            sender.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._sender is not None:
@@ -99,4 +154,5 @@ def file_slice(message: dict[str, Any]) -> FileSlice:
     offset = message.get("offset")
     offset = os.lseek(fd, 0, os.SEEK_CUR) if offset is None else offset
     count = message.get("count")
-    return FileSlice(fd, offset, os.fstat(fd).st_size - offset if count is None else count)
+    count = os.fstat(fd).st_size - offset if count is None else count
+    return FileSlice(fd, offset, count, message.get("counter"))

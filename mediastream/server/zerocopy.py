@@ -5,6 +5,9 @@ It is the ASGI extension `http.response.zerocopysend`. uvloop has no `loop.sendf
 socket, which is opened with the first of them and closed with the connection. The transport goes on
 reading, and so learns of a client that leaves.
 
+No task and no coroutine: most ranges fit into the socket's buffer and are out when `start` returns; the
+rest goes on in the loop's own callbacks, whenever the socket takes more.
+
 sendfile blocks on pages that are not in memory, and the loop must not wait for a disk: a window of the
 file is sent from the loop only if preadv2(2) with RWF_NOWAIT says it is there, and is otherwise read
 ahead in a thread first.
@@ -16,13 +19,29 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from mediastream.errors import StreamCut
 
 WINDOW = 256 * 1024  # bytes looked at, or read ahead, at once
 BUDGET = 1024 * 1024  # bytes for one client in one turn of the loop, so that a fast one starves nobody
 
+# What the kernel says of a socket whose client is gone, or cannot be reached any more.
+_GONE = {
+    errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
+    errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.EBADF,
+}  # fmt: skip
+
 _read_ahead = ThreadPoolExecutor(max_workers=8, thread_name_prefix="read-ahead")
+_one_byte = [bytearray(1)]
+
+Ended = Callable[[Exception | None], None]
+
+
+class Counter(Protocol):
+    """Who is told how many bytes have gone: mediastream.streams.Stream is one."""
+
+    bytes: int
 
 
 class FileSlice:
@@ -32,8 +51,10 @@ class FileSlice:
     override; a false body of another class than bytes is left as it is on the way.
     """
 
-    def __init__(self, fd: int, offset: int, count: int) -> None:
-        self.fd, self.offset, self.count = fd, offset, count
+    __slots__ = ("count", "counter", "fd", "offset")
+
+    def __init__(self, fd: int, offset: int, count: int, counter: Counter | None = None) -> None:
+        self.fd, self.offset, self.count, self.counter = fd, offset, count, counter
 
     def __len__(self) -> int:
         return self.count
@@ -47,92 +68,131 @@ class Disconnected(ConnectionError):
 
 
 class SocketSender:
-    """Sends on a duplicate of a connection's socket. `progress` is told of every number of bytes taken."""
+    """Sends on a duplicate of a connection's socket, one slice of a file at a time.
 
-    def __init__(self, fileno: int, progress: Callable[[int], None]) -> None:
+    `sent`: bytes the kernel has taken, ever.
+    """
+
+    def __init__(self, watched: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
-        self._socket = socket.socket(fileno=os.dup(fileno))
+        # With its family named Python need not ask the kernel for it.
+        self._socket = socket.socket(watched.family, watched.type, watched.proto, os.dup(watched.fileno()))
         self._socket.setblocking(False)
-        self._progress = progress
-        self._writable: asyncio.Future[None] | None = None
+        self.sent = 0
+        self._head = memoryview(b"")
+        self._part: FileSlice | None = None
+        self._ended: Ended | None = None
+        self._resident = 0  # up to here the file is known to be in memory
+        self._watching = False
+
+    def start(self, head: bytes, part: FileSlice, ended: Ended) -> None:
+        """Send `head`, then `part`; then call `ended`, perhaps before this returns.
+
+        It is given None, StreamCut if the file is shorter than it was or cannot be read, or Disconnected.
+        """
+        self._head, self._part, self._ended, self._resident = memoryview(head), part, ended, part.offset
+        self._go()
+
+    def stop(self) -> None:
+        """Forget the work under way; the file may be closed after this. A thread that reads ahead for it may then
+        read of the file that was given the same descriptor, which does no harm: nobody gets what it reads."""
+        self._part = self._ended = None
+        self._unwatch()
 
     def close(self) -> None:
         """The client is gone or the connection ends: whoever waits is told."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_exception(Disconnected())
-        if self._socket.fileno() >= 0:
-            self._loop.remove_writer(self._socket)
-            self._socket.close()
+        self._end(Disconnected())
+        self._socket.close()
 
-    async def send_head(self, data: bytes) -> None:
-        """Bytes that the file's follow at once: MSG_MORE lets them share a packet."""
-        view = memoryview(data)
-        while view:
-            try:
-                sent = self._socket.send(view, socket.MSG_MORE)
-            except BlockingIOError:
-                await self._wait()
-                continue
-            except OSError as fault:
-                raise Disconnected from fault
-            self._progress(sent)
-            view = view[sent:]
+    def _end(self, fault: Exception | None) -> None:
+        ended = self._ended
+        self.stop()
+        if ended is not None:
+            ended(fault)
 
-    async def send_file(self, part: FileSlice) -> None:
-        """Raises StreamCut if the file is shorter than it was, Disconnected if the client is gone."""
-        offset, end, budget = part.offset, part.offset + part.count, BUDGET
-        while offset < end:
-            window = min(WINDOW, end - offset)
-            if not resident(part.fd, offset, window):
-                await self._loop.run_in_executor(_read_ahead, read_ahead, part.fd, offset, window)
-            sent = await self._send_some(part.fd, offset, window)
-            offset, budget = offset + sent, budget - sent
-            if budget <= 0:
-                budget = BUDGET
-                await asyncio.sleep(0)
-
-    async def _send_some(self, fd: int, offset: int, count: int) -> int:
-        while True:
-            if self._socket.fileno() < 0:
-                raise Disconnected
-            try:
-                sent = os.sendfile(self._socket.fileno(), fd, offset, count)
-            except BlockingIOError:
-                await self._wait()
-                continue
-            except OSError as fault:
-                if fault.errno == errno.EIO:
-                    raise StreamCut("the file cannot be read") from None
-                raise Disconnected from fault
-            if sent == 0:
-                raise StreamCut(f"the file ends at byte {offset}, {count} and more before its promised length")
-            self._progress(sent)
-            return sent
-
-    async def _wait(self) -> None:
-        """Until the socket takes more. The watch stays only while somebody waits."""
-        if self._socket.fileno() < 0:
-            raise Disconnected
-        self._writable = self._loop.create_future()
-        self._loop.add_writer(self._socket, self._wake)
+    def _go(self) -> None:
+        """Send until all is out, or the socket, the disk or the budget asks for patience."""
+        part = self._part
+        if part is None:
+            return
         try:
-            await self._writable
-        finally:
-            if self._socket.fileno() >= 0:
-                self._loop.remove_writer(self._socket)
-            self._writable = None
+            self._send_head()
+            finished = self._send_file(part)
+        except BlockingIOError:
+            self._watch()
+        except StreamCut as cut:
+            self._end(cut)
+        except OSError as fault:
+            # sendfile(2) says by its errno alone whether the file is at fault or the socket.
+            self._end(Disconnected() if fault.errno in _GONE else StreamCut(f"the file cannot be sent: {fault}"))
+        else:
+            # Not above: whoever is told may start the next, whose faults are its own.
+            if finished:
+                self._end(None)
 
-    def _wake(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+    def _send_head(self) -> None:
+        """The file's bytes follow at once: MSG_MORE lets them share a packet."""
+        while self._head:
+            taken = self._socket.send(self._head, socket.MSG_MORE)
+            self.sent += taken
+            self._head = self._head[taken:]
+
+    def _send_file(self, part: FileSlice) -> bool:
+        """True if all of it is out; else somebody will call `_go` again."""
+        budget = BUDGET
+        while part.count:
+            window = min(WINDOW, part.count)
+            if part.offset + window > self._resident and not resident(part.fd, part.offset, window):
+                self._read_ahead(part, window)
+                return False
+            taken = os.sendfile(self._socket.fileno(), part.fd, part.offset, window)
+            if taken == 0:
+                raise StreamCut(f"the file ends at byte {part.offset}, {part.count} before its promised length")
+            self.sent += taken
+            part.offset += taken
+            part.count -= taken
+            budget -= taken
+            if part.counter is not None:
+                part.counter.bytes += taken
+            if budget <= 0 and part.count:
+                self._watch()  # a turn for the others: the loop comes back if the socket still takes more
+                return False
+        return True
+
+    def _read_ahead(self, part: FileSlice, window: int) -> None:
+        self._unwatch()
+        until = part.offset + window
+
+        def done(reading: "asyncio.Future[None]") -> None:
+            failed = reading.cancelled() or reading.exception() is not None
+            if self._part is not part:
+                return
+            if failed:
+                self._end(StreamCut("the file cannot be read"))
+            else:
+                # Sent without another look: not every file system can say what is in memory.
+                self._resident = until
+                self._go()
+
+        reading = self._loop.run_in_executor(_read_ahead, read_ahead, part.fd, part.offset, window)
+        reading.add_done_callback(done)
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._loop.add_writer(self._socket, self._go)
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.remove_writer(self._socket)
 
 
 def resident(fd: int, offset: int, count: int) -> bool:
     """Whether the first and the last byte of a window are in memory; a past-the-end byte needs no disk."""
-    one = [bytearray(1)]
     try:
-        os.preadv(fd, one, offset, os.RWF_NOWAIT)
-        os.preadv(fd, one, offset + count - 1, os.RWF_NOWAIT)
+        os.preadv(fd, _one_byte, offset, os.RWF_NOWAIT)
+        os.preadv(fd, _one_byte, offset + count - 1, os.RWF_NOWAIT)
     except OSError as fault:
         # Not known by this file system: then it is one in memory, or one whose reads must not be on the loop.
         return fault.errno not in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)

@@ -12,13 +12,15 @@ import pytest
 import uvloop
 
 from mediastream import drain
-from mediastream.bodies import CHUNK, Body, FileBody, OpenFile, ProcessBody
+from mediastream.bodies import Body, FileBody, ProcessBody
+from mediastream.chunking import FIRST, MOST
 from mediastream.errors import StreamCut
 from mediastream.http.ranges import Span
+from mediastream.openfile import OpenFile
 from mediastream.process import Child
 
 DEADLINE = 20.0  # seconds
-CONTENT = bytes(range(256)) * 1000  # 256,000: three chunks and a rest
+CONTENT = bytes(range(256)) * 2000  # 512,000: three chunks, each twice the last or as large as may be, and a rest
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ async def step_with_turns(body: Body) -> tuple[bytes | None, int]:
     [
         ([Span(0, len(CONTENT))], CONTENT),
         ([Span(5, 6)], CONTENT[5:6]),
-        ([Span(CHUNK - 1, CHUNK + 1)], CONTENT[CHUNK - 1 : CHUNK + 1]),
+        ([Span(FIRST - 1, FIRST + 1)], CONTENT[FIRST - 1 : FIRST + 1]),
         ([b"head", Span(1, 3), b"between", Span(200_000, 256_000), b"tail"], None),
         ([Span(7, 7), b"only framing"], b"only framing"),
         ([Span(9, 9)], b""),
@@ -93,7 +95,7 @@ async def test_pieces_in_order_and_in_chunks(path: Path, pieces: list[bytes | Sp
     wanted = b"".join(piece if isinstance(piece, bytes) else CONTENT[piece.start : piece.stop] for piece in pieces)
     assert b"".join(chunks) == wanted
     assert expected is None or expected == wanted
-    assert all(0 < len(chunk) <= CHUNK for chunk in chunks)
+    assert all(0 < len(chunk) <= MOST for chunk in chunks)
 
 
 async def test_an_open_file_tells_size_and_time(path: Path) -> None:
@@ -120,7 +122,7 @@ async def test_a_file_that_shrinks_cuts_the_stream(path: Path) -> None:
     body = FileBody(await OpenFile.open(path), [Span(0, len(CONTENT))])
     got = [await anext(body)]
     os.truncate(path, 100_000)
-    with pytest.raises(StreamCut, match=r"ends at byte 100000, before the 256000"):
+    with pytest.raises(StreamCut, match=rf"ends at byte 100000, before the {len(CONTENT)}"):
         await collect(body, got)
     assert b"".join(got) == CONTENT[:100_000]
     await body.aclose()
@@ -229,7 +231,7 @@ async def test_a_process_that_ends_well_ends_the_body() -> None:
     chunks = await collect(body)
     assert b"".join(chunks) == b"first " + b"rest" * 50_000
     assert chunks[0] == b"first "
-    assert all(len(chunk) <= CHUNK for chunk in chunks)
+    assert all(len(chunk) <= MOST for chunk in chunks)
     assert ended.times == 0
     await body.aclose()
     await body.aclose()

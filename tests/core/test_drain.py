@@ -1,3 +1,5 @@
+import pytest
+
 from mediastream import drain
 
 
@@ -26,3 +28,14 @@ def test_reset_opens_the_latch() -> None:
     drain.on_begin(lambda: calls.append("x"))()
     assert not drain.begun()
     assert calls == []
+
+
+def test_an_end_that_fails_keeps_no_other_from_ending(caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever comes first: the one that fails stands between two others."""
+    calls: list[str] = []
+    drain.on_begin(lambda: calls.append("before"))
+    drain.on_begin(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    drain.on_begin(lambda: calls.append("after"))
+    drain.begin()
+    assert sorted(calls) == ["after", "before"]
+    assert "could not be ended" in caplog.text

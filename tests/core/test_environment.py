@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mediastream import environment
-from mediastream.environment import EnvironmentInvalid, default_hosts, read, stored_secret
+from mediastream.environment import EnvironmentInvalid, Sendfile, default_hosts, read, stored_secret
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def test_defaults(base: dict[str, str], tmp_path: Path) -> None:
     assert found.data_dir == tmp_path / "data"
     assert found.allowed_hosts == ["127.0.0.1", "[::1]", "localhost"]
     assert found.trusted_proxies == []
+    assert found.sendfile is None
     assert found.max_upload == 10 * 1024**3
     assert found.transcodes == 2 * (os.cpu_count() or 1)
     assert found.download_grace == 1.0
@@ -51,6 +52,8 @@ def test_the_default_data_folder_lies_beside_the_project(tmp_path: Path) -> None
         ("MEDIASTREAM_TRANSCODES", "3", "transcodes", 3),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "0", "download_grace", 0.0),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "2.5", "download_grace", 2.5),
+        ("MEDIASTREAM_CHUNK_SIZE", "16384", "chunk_size", 16384),
+        ("MEDIASTREAM_CHUNK_SIZE", "4194304", "chunk_size", 4194304),
         ("MEDIASTREAM_FFMPEG", "/bin/sh", "ffmpeg", "/bin/sh"),
         ("MEDIASTREAM_SECRET_KEY", "s3cret", "secret_key", "s3cret"),
         ("MEDIASTREAM_ADMIN_PASSWORD", "p4ss", "admin_password", "p4ss"),
@@ -78,12 +81,28 @@ def test_values(base: dict[str, str], name: str, value: str, field: str, expecte
         ("MEDIASTREAM_MAX_UPLOAD", "1"),
         ("MEDIASTREAM_TRANSCODES", "0"),
         ("MEDIASTREAM_TRANSCODES", "many"),
+        ("MEDIASTREAM_CHUNK_SIZE", "16383"),
+        ("MEDIASTREAM_CHUNK_SIZE", "4194305"),
+        ("MEDIASTREAM_CHUNK_SIZE", "64K"),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "-1"),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "nan"),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "inf"),
         ("MEDIASTREAM_DOWNLOAD_GRACE", "1e9"),
         ("MEDIASTREAM_TRUSTED_PROXIES", "proxy.example"),
         ("MEDIASTREAM_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("MEDIASTREAM_SENDFILE", "on"),
+        ("MEDIASTREAM_SENDFILE", "x-sendfile=/x/"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect="),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/x"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=x/"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/x//"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/../"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/x/./"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/a b/"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/ä/"),
+        ("MEDIASTREAM_SENDFILE", "x-accel-redirect=/x/\n"),
         # Names nobody has: a typo must not quietly mean the default.
         ("MEDIASTREAM_PROT", "9000"),
         ("MEDIASTREAM_", "x"),
@@ -105,6 +124,25 @@ def test_what_cannot_be_meant_stops_the_start_with_one_line(base: dict[str, str]
     assert name in said
     assert len(said.splitlines()) == 1
     assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x-sendfile", Sendfile("X-Sendfile", None)),
+        ("X-Sendfile", Sendfile("X-Sendfile", None)),
+        ("x-accel-redirect=/_stored/", Sendfile("X-Accel-Redirect", "/_stored/")),
+        ("X-Accel-Redirect=/a/b.c~d-e/", Sendfile("X-Accel-Redirect", "/a/b.c~d-e/")),
+    ],
+)
+def test_who_sends_files(base: dict[str, str], value: str, expected: Sendfile) -> None:
+    named = {"MEDIASTREAM_SENDFILE": value, "MEDIASTREAM_TRUSTED_PROXIES": "127.0.0.1"}
+    assert read(base | named).sendfile == expected
+
+
+def test_a_proxy_that_is_to_send_files_must_be_trusted(base: dict[str, str]) -> None:
+    with pytest.raises(EnvironmentInvalid, match="MEDIASTREAM_TRUSTED_PROXIES"):
+        read(base | {"MEDIASTREAM_SENDFILE": "x-sendfile"})
 
 
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:

@@ -1,16 +1,24 @@
 """Every error is a page for a person and a short JSON body for a script, and never a traceback."""
 
+import asyncio
+import errno
 import json
+import sqlite3
 import uuid
+from typing import Any
 
 import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 
-from mediastream import errors, health
+from media_library import views
+from mediastream import errors, health, staticfiles
 from mediastream.errors import Fault
 from mediastream.faults import fault_response
+from mediastream.handler import MediaHandler
 from mediastream.live.models import Camera
 from tests.media_library.conftest import collect_static, make_media
 
@@ -54,7 +62,9 @@ FAULTS: list[tuple[Fault, int, str, dict[str, str]]] = [
     (errors.NotMedia("x."), 415, "not_media", {}),
     (errors.RangeNotSatisfiable(7), 416, "range_not_satisfiable", {"Content-Range": "bytes */7"}),
     (errors.Busy("x.", 5), 503, "busy", {"Retry-After": "5"}),
+    (errors.Exhausted("x."), 503, "busy", {"Retry-After": "5"}),
     (errors.SourceFailed("x.", 5), 503, "source_failed", {"Retry-After": "5"}),
+    (errors.EncoderFailed("x.", 5), 503, "encoder_failed", {"Retry-After": "5"}),
     (errors.DiskFull("x."), 507, "disk_full", {}),
     (errors.TranscodeFailed("x."), 500, "transcode_failed", {}),
     (Fault("x."), 500, "internal", {}),
@@ -106,7 +116,7 @@ def test_an_unknown_address(client: Client, path: str, accept: str) -> None:
 
 
 ITEM = ["/watch/{id}/", "/media/{id}/file", "/media/{id}/poster.jpg", "/media/{id}/stream.mp4"]
-LIVE = ["/live/", "/live/yard/", "/live/yard/mjpeg", "/live/yard/snapshot.jpg"]
+LIVE = ["/live/", "/live/yard/", "/live/yard/mjpeg", "/live/yard/snapshot.jpg", "/live/yard/stream.mp4"]
 PATHS = ["/", *ITEM, *LIVE, "/healthz/live", "/healthz/ready", "/static/x.css"]
 
 
@@ -174,3 +184,90 @@ def test_an_answer_to_head_has_the_headers_alone(client: Client) -> None:
     response = client.head("/nowhere")
     assert (response.status_code, response.content) == (404, b"")
     assert int(response["Content-Length"]) > 0
+
+
+def sqlite_failure(code: int) -> Exception:
+    failure = sqlite3.OperationalError("unable to open database file")
+    failure.sqlite_errorcode = code
+    try:
+        raise OperationalError("unable to open database file") from failure
+    except OperationalError as error:
+        return error
+
+
+def in_the_middle_of(error: Exception) -> Exception:
+    """As a library's own error looks, raised because of another."""
+    try:
+        try:
+            raise error
+        except Exception as cause:
+            raise KeyError("static") from cause
+    except KeyError as raised:
+        return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), 503),
+        (OSError(errno.ENFILE, "Too many open files in system"), 503),
+        (OSError(errno.ENOSPC, "No space left on device"), 507),
+        (sqlite_failure(sqlite3.SQLITE_CANTOPEN), 503),
+        (sqlite_failure(sqlite3.SQLITE_CORRUPT), 500),
+        (in_the_middle_of(OSError(errno.EMFILE, "Too many open files")), 503),
+        (OSError(errno.EIO, "Input/output error"), 500),
+    ],
+)
+@pytest.mark.parametrize("address", ["/", "/static/nothing.css"])
+def test_what_the_system_refuses_for_now_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, status: int, address: str
+) -> None:
+    """Raised by a view, behind the whole chain of middleware; 500 stays 500."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(views, "_page_start", fail)
+    monkeypatch.setattr(staticfiles, "known_names", fail)
+    response = Client(raise_request_exception=False).get(address)
+    check(response, "", status)
+    assert response.get("Retry-After") == ("5" if status == 503 else None)
+    assert ("Traceback" in caplog.text) == (status == 500)
+
+
+@pytest.mark.parametrize("address", ["/", "/static/nothing.css"])
+async def test_what_the_system_refuses_is_no_fault_of_ours_on_either_road(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(views, "_page_start", fail)
+    monkeypatch.setattr(staticfiles, "known_names", fail)
+    answers: list[dict[str, Any]] = []
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "path": address, "root_path": "", "query_string": b"",
+        "scheme": "http", "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+    }  # fmt: skip
+    asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Any:
+        return next(asked, None) or await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    await MediaHandler()(scope, receive, send)
+    assert answers[0]["status"] == 503
+    assert (b"Retry-After", b"5") in answers[0]["headers"]
+
+
+def test_a_middleware_that_the_system_refuses_is_no_fault_of_ours_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other middleware is asked for an answer to what one of them raises, only the handler of 500."""
+
+    def fail(*_: object) -> None:
+        raise sqlite_failure(sqlite3.SQLITE_CANTOPEN)
+
+    monkeypatch.setattr(SessionMiddleware, "process_request", fail)
+    response = Client(raise_request_exception=False).get("/")
+    check(response, "", 503)

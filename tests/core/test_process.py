@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import uvloop
 
 from mediastream import process
 from mediastream.process import LINE_BYTES, TAIL_LINES, Child, ChildTimeout, Limits
+from tests.exhaustion import descriptors_left, open_descriptors
 
 DEADLINE = 20.0  # seconds; generous, as the machine may be busy
 IGNORES_TERM = (
@@ -84,6 +86,60 @@ async def test_arguments_reach_the_program_as_they_are() -> None:
     words = ["$(id)", "; id", "'\"", "a\nb", "--pdeathsig", "-", "", "🎬"]
     ended = await process.run([*python("import sys; print(ascii(sys.argv[1:]))"), *words], DEADLINE)
     assert ended.stdout.decode().strip() == ascii(words)
+
+
+async def test_what_a_child_is_given_to_read_is_no_argument() -> None:
+    """Any user of the machine reads the arguments of all processes; what lies in a password must not be there."""
+    copy = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
+    given = b"hush\n" * 100_000
+    child = await Child.spawn(python(copy), stdin=given)
+    said = b""
+    async with asyncio.timeout(DEADLINE):
+        while piece := await child.read(65536):
+            said += piece
+    assert said == given
+    assert await finished(child) == 0
+    child = await Child.spawn(
+        python("import sys, time; print(sys.stdin.read(), flush=True); time.sleep(60)"), stdin=b"hush"
+    )
+    assert await line(child) == b"hush\n"
+    assert b"hush" not in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    await child.stop()
+
+
+async def test_a_child_that_is_given_nothing_reads_nothing() -> None:
+    ended = await process.run(python("import sys; print(repr(sys.stdin.read()))"), DEADLINE)
+    assert ended.stdout == b"''\n"
+
+
+async def test_a_child_is_fed() -> None:
+    child = await Child.spawn(
+        python("import sys\nfor line in sys.stdin: print('got', line, end='', flush=True)"), fed=True
+    )
+    for word in (b"one", b"two"):
+        assert child.offer(word + b"\n")
+        assert await line(child) == b"got " + word + b"\n"
+    await child.stop()
+    assert not child.offer(b"three")
+
+
+async def test_a_child_that_does_not_read_is_not_waited_for() -> None:
+    """What does not fit into the pipe waits here, and no more than one offer does."""
+    child = await Child.spawn(python("import time; time.sleep(60)"), fed=True)
+    offers = [child.offer(bytes(1024 * 1024)) for _ in range(5)]
+    assert offers == [True, False, False, False, False]
+    await child.stop()
+    assert gone(child.pid)
+
+
+async def test_a_child_that_has_ended_takes_nothing_and_harms_nobody() -> None:
+    child = await Child.spawn(python("pass"), fed=True)
+    assert await finished(child) == 0
+    for _ in range(10):
+        child.offer(b"late" * 100_000)
+        await asyncio.sleep(0)
+    assert not child.offer(b"late")
+    await child.stop()
 
 
 async def test_stderr_is_drained_and_only_its_tail_kept() -> None:
@@ -175,7 +231,7 @@ async def test_a_cancelled_spawn_leaves_no_child(tmp_path: Path) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await (await starting).stop()
     async with asyncio.timeout(DEADLINE):
-        while _own_children():
+        while _own_children() or len(asyncio.all_tasks()) > 1:  # one that was not started yet, or is being reaped
             await asyncio.sleep(0.01)
 
 
@@ -323,6 +379,7 @@ def test_the_servers_own_loop_sees_the_same() -> None:
             test_a_grandchild_that_outlives_the_child_cannot_hold_us,
             test_run_keeps_no_more_output_than_asked,
             test_run_ends_a_child_at_its_deadline,
+            test_what_a_child_is_given_to_read_is_no_argument,
         ):
             await work()
 
@@ -337,3 +394,27 @@ async def test_detached_work_outlives_its_starter(tmp_path: Path) -> None:
         while not (note.exists() and note.read_text()):
             await asyncio.sleep(0.01)
     assert note.read_text() == "True"
+
+
+def test_a_child_for_which_no_descriptors_are_left_costs_none() -> None:
+    """Under uvloop, which loses up to five at each attempt when it runs out in the middle."""
+
+    async def attempt() -> None:
+        child = await process.Child.spawn(["sleep", "0"])
+        await child.wait()
+
+    async def attempts() -> None:
+        await attempt()
+        await asyncio.sleep(0.1)
+        before = open_descriptors()
+        for left in range(process.DESCRIPTORS):
+            with descriptors_left(left):
+                with pytest.raises(OSError, match="Too many open files") as raised:
+                    await attempt()
+                assert raised.value.errno == errno.EMFILE
+            await asyncio.sleep(0.05)
+            assert open_descriptors() == before
+        with descriptors_left(process.DESCRIPTORS):
+            await attempt()
+
+    uvloop.run(attempts())

@@ -1,5 +1,7 @@
 """A StreamResponse closes its body however it ends; file_response says no before it opens more than it must."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +11,16 @@ from django.http import HttpResponseBase
 from django.test import RequestFactory
 
 from mediastream import homeloop
-from mediastream.bodies import Body
-from mediastream.errors import Fault, PreconditionFailed, RangeNotSatisfiable, StreamCut, Unknown
+from mediastream.bodies import Body, OpenFile
+from mediastream.errors import Exhausted, Fault, PreconditionFailed, RangeNotSatisfiable, StreamCut, Unknown
 from mediastream.responses import StreamResponse, file_response, headers_only
+from mediastream.streams import Label
 from tests.media_library.conftest import open_descriptors
 
 # Closing a response ends its request, of which Django tells its database connections.
 pytestmark = pytest.mark.django_db
+
+LABEL = Label("file", "x")
 
 
 class Counted(Body):
@@ -45,7 +50,7 @@ def body() -> Counted:
 
 @pytest.fixture
 def response(body: Counted) -> StreamResponse:
-    return StreamResponse(body, "video/mp4", 206)
+    return StreamResponse(body, "video/mp4", LABEL, status=206)
 
 
 def test_headers(response: StreamResponse) -> None:
@@ -95,7 +100,7 @@ def test_an_iterator_thrown_away_closes_the_body(body: Counted, response: Stream
 def test_a_cut_reaches_the_server_and_closes_the_body() -> None:
     body = Counted(cut=True)
     with pytest.raises(StreamCut):
-        list(StreamResponse(body, "video/mp4"))
+        list(StreamResponse(body, "video/mp4", LABEL))
     assert body.closed == 1
 
 
@@ -122,7 +127,7 @@ def test_the_answer_to_head_says_nothing_of_a_length() -> None:
 def answer(path: Path, method: str = "GET", **headers: str) -> HttpResponseBase:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = RequestFactory().generic(method, "/", headers=named)
-    work = file_response(request, path, identity="x", content_type="video/mp4", cache_control="no-cache")
+    work = file_response(request, path, identity="x", content_type="video/mp4", cache_control="no-cache", label=LABEL)
     return homeloop.call(work, 10)
 
 
@@ -165,3 +170,15 @@ def test_a_file_that_cannot_be_opened_is_our_fault_and_names_no_folder(tmp_path:
         answer(loop)
     assert caught.value.status == 500
     assert str(tmp_path) not in caught.value.detail
+
+
+def test_a_file_for_which_no_descriptor_is_left_is_asked_for_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr("mediastream.openfile._open_cached", lambda path: None)
+    monkeypatch.setattr(OpenFile, "open_now", fail)
+    with pytest.raises(Exhausted) as caught:
+        answer(file)
+    assert caught.value.status == 503
+    assert str(file) not in caught.value.detail

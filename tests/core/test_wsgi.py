@@ -39,7 +39,7 @@ def static_files() -> None:
 class Call:
     """One call of the application, as a server makes it."""
 
-    def __init__(self, path: str, method: str = "GET", body: bytes = b"", **environ: str) -> None:
+    def __init__(self, path: str, method: str = "GET", body: bytes = b"", **environ: Any) -> None:
         defaults: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": method, "wsgi.input": io.BytesIO(body)}
         if body:
             defaults["CONTENT_LENGTH"] = str(len(body))

@@ -38,6 +38,15 @@ def test_what_is_not_said() -> None:
     run("yard", "/srv/film.mp4")
     camera = Camera.objects.get()
     assert (camera.name, camera.visibility, camera.fps) == ("yard", "members", 25)
+    assert not camera.always_on
+    run("door", "test-pattern", "--always-on")
+    assert Camera.objects.get(slug="door").always_on
+
+
+def test_a_password_is_kept_apart() -> None:
+    assert "hunter2" not in run("yard", "rtsp://admin:hunter2@camera.example/1")
+    camera = Camera.objects.get()
+    assert (camera.source, camera.username, camera.password) == ("rtsp://camera.example/1", "admin", "hunter2")
 
 
 @pytest.mark.parametrize(

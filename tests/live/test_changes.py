@@ -11,8 +11,10 @@ from django.test import Client
 from mediastream import homeloop
 from mediastream.live import changes, registry
 from mediastream.live.models import Camera
+from tests.live.test_live_admin import FIELDS
 from tests.live.test_live_views import make_camera
 from tests.media_library.conftest import child_pids, client_of, make_visitor
+from tests.system.harness import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SOON = 1.0  # seconds
@@ -78,7 +80,7 @@ def test_a_change_in_the_admin_does(client: Client) -> None:
     before = child_pids()
     viewer = watch(client)
     admin = client_of(make_visitor("superuser"))
-    values = {"slug": "yard", "name": "Yard", "source": "test-pattern", "fps": "25", "visibility": "private"}
+    values = FIELDS | {"visibility": "private"}
     assert admin.post(f"/admin/live/camera/{camera.pk}/change/", values).status_code == 302
     assert ended_soon(viewer, before)
     assert client.get("/live/yard/mjpeg").status_code == 401
@@ -111,6 +113,39 @@ def test_a_change_is_felt_when_it_is_stored_and_not_before(client: Client) -> No
     assert all(next(viewer) for _ in range(5))
 
 
+@pytest.fixture
+def serving() -> None:
+    """As a server's process does, until `close_all`."""
+    registry.serve()
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_camera_that_is_always_on_starts_when_it_is_stored_and_ends_when_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "LINGER", 0.0)
+    before = child_pids()
+    camera = make_camera(always_on=True)
+    wait_until(lambda: child_pids() - before, 10, "its FFmpeg to be started")
+    [pid] = child_pids() - before
+    change(fps=5)(camera)
+    wait_until(lambda: pid not in child_pids(), 10, "that of the former terms to be ended")
+    wait_until(lambda: child_pids() - before, 10, "another to be started")
+    change(always_on=False)(camera)
+    wait_until(lambda: child_pids() <= before, 10, "its FFmpeg to be ended")
+    change(always_on=True)(camera)
+    wait_until(lambda: child_pids() - before, 10, "its FFmpeg to be started again")
+    camera.delete()
+    wait_until(lambda: child_pids() <= before, 10, "its FFmpeg to be ended")
+
+
+def test_a_command_starts_no_camera() -> None:
+    before = child_pids()
+    make_camera(always_on=True)
+    assert registry.open_terms() == {}
+    assert child_pids() <= before
+
+
 def test_nothing_open_starts_no_home_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a command has no camera open, and needs no loop")
@@ -118,7 +153,7 @@ def test_nothing_open_starts_no_home_loop(monkeypatch: pytest.MonkeyPatch) -> No
     make_camera()
     with monkeypatch.context() as patch:
         patch.setattr(homeloop, "home", refuse)
-        changes._end_changed()
+        changes._apply()
 
 
 def test_a_home_loop_that_hangs_does_not_undo_the_change(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mediastream.live.frames import Frame, FrameTooLarge, JpegSplitter
+from mediastream.live.frames import BETWEEN, Frame, FrameTooLarge, JpegSplitter
 from tests.media import BUNDLED
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
@@ -214,7 +214,27 @@ def test_the_buffer_stays_bounded(pieces: list[bytes]) -> None:
         return
 
 
+def test_what_stands_before_a_picture_is_kept_in_bounds(jpegs: list[bytes]) -> None:
+    head = b"\r\n--x\r\nContent-Type: image/jpeg\r\nX-Timestamp: 12.5\r\n\r\n"
+    stream = jpegs[0] + head + jpegs[1] + b"y" * 5000 + head + jpegs[2] + head
+    for size in (1, 7, 100_000):
+        splitter = JpegSplitter()
+        parts = [part for at in range(0, len(stream), size) for part in splitter.parts(stream[at : at + size])]
+        assert [jpeg for _, jpeg in parts] == jpegs
+        befores = [before for before, _ in parts]
+        assert befores[:2] == [b"", head]
+        assert befores[2] == (b"y" * 5000 + head)[-BETWEEN:]
+
+
+@pytest.mark.parametrize(
+    "hostile", [b"\xff\xd8" * 500_000, SOI + b"\xff" * 1_000_000, SOI + segment(0xE1, b"") * 300_000]
+)
+def test_a_picture_of_markers_alone_is_not_walked_for_ever(hostile: bytes) -> None:
+    with pytest.raises(FrameTooLarge, match="markers"):
+        JpegSplitter().feed(hostile)
+
+
 def test_a_frame_is_framed_once_for_all_viewers() -> None:
     frame = Frame(b"jpeg", 12.5)
-    assert b"X-Timestamp: 12.500000\r\n\r\njpeg\r\n--frame\r\n" in frame.part
+    assert b"X-Timestamp: 12.500000\r\n\r\njpeg\r\n--frame\r\n" in frame.part.plain
     assert frame.part is frame.part

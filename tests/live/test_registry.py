@@ -8,8 +8,10 @@ import pytest
 
 from mediastream import drain
 from mediastream.errors import StreamCut
-from mediastream.live import registry, sources
-from mediastream.live.camera import Terms
+from mediastream.live import capture, registry
+from mediastream.live.command import Command
+from mediastream.live.condition import State
+from mediastream.live.terms import Terms
 from tests.live.test_camera import DEADLINE, ONE, STEADY, gone, numbers, until
 
 TERMS = Terms("test-pattern", 5, "public")
@@ -25,7 +27,7 @@ async def steady(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 
 def source(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(sources, "argv", lambda *_: [sys.executable, "-c", code])
+    monkeypatch.setattr(capture, "command", lambda *_, **__: Command((sys.executable, "-c", code)))
 
 
 async def pid_of(body: registry.MjpegBody) -> int:
@@ -53,6 +55,33 @@ async def test_other_terms_end_the_camera_and_nothing_of_it_stays(terms: Terms) 
     await body.aclose()
 
 
+async def test_cameras_that_are_always_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "LINGER", 0.0)
+    await registry.keep_on({"yard": TERMS}, "ffmpeg")
+    assert registry.open_terms() == {}, "this process does not serve"
+    registry.serve()
+    await registry.keep_on({"yard": TERMS, "door": TERMS}, "ffmpeg")
+    yard, door = (registry.camera(slug, TERMS, "ffmpeg") for slug in ("yard", "door"))
+    await until(lambda: yard.latest is not None and door.latest is not None)
+    await registry.keep_on({"yard": OTHERS[0]}, "ffmpeg")
+    assert yard.closed
+    changed = registry.camera("yard", OTHERS[0], "ffmpeg")
+    await until(lambda: changed.latest is not None and door.state is State.RESTING)
+    by_a_viewer = registry.camera("yard", OTHERS[1], "ffmpeg")
+    await until(lambda: by_a_viewer.latest is not None)
+    async with asyncio.timeout(DEADLINE):
+        await registry.close_all()
+    await registry.keep_on({"yard": TERMS}, "ffmpeg")
+    assert registry.open_terms() == {}
+
+
+async def test_a_server_that_stops_starts_no_camera() -> None:
+    registry.serve()
+    drain.begin()
+    await registry.keep_on({"yard": TERMS}, "ffmpeg")
+    assert registry.open_terms() == {}
+
+
 async def test_closing_all_waits_for_those_that_are_ending_already() -> None:
     source_ignores_term = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + STEADY
     with pytest.MonkeyPatch.context() as patch:
@@ -77,8 +106,8 @@ async def test_a_camera_that_is_as_wanted_is_not_ended() -> None:
     assert registry.open_terms() == {}
 
 
-async def test_a_camera_that_stands_still_cuts_its_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else they would look at a picture of then, and wait for ever."""
+async def test_a_camera_that_gives_nothing_at_all_cuts_its_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is a fault of ours, as a picture stands in for each that fails to come."""
     source(monkeypatch, ONE)
     monkeypatch.setattr(registry, "STANDSTILL", 0.3)
     body = await registry.open_mjpeg("yard", TERMS, "ffmpeg")

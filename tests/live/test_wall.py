@@ -1,25 +1,24 @@
 """wall.js in Chromium, with a server whose streams end in every way: no event tells a page that one has."""
 
 import re
-import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from mediastream.environment import ROOT
 from mediastream.http.multipart import MIXED_OPENING, MIXED_TYPE, mixed_part
+from tests.browser import chromium
 from tests.live.test_frames import make_jpegs
-from tests.system.test_browser import ARGUMENTS
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium")
-PAGE = b"""<!doctype html><span class="picture" data-mjpeg="/mjpeg" data-snapshot="/snapshot.jpg">
-<img alt="Yard"><span class="state">connecting</span></span><script type="module" src="/wall.js"></script>"""
+TILE = b"""<span class="picture" data-mjpeg="/mjpeg" data-snapshot="/snapshot.jpg">
+<img alt="Yard"><span class="state">connecting</span></span>"""
+PAGE = b"""<!doctype html>%b<script type="module" src="/wall.js"></script>"""
 QUICK = {"RETRY_AFTER": 300, "LOOK_EVERY": 50, "STALE_AFTER": 400}  # milliseconds
 
 
@@ -32,7 +31,8 @@ def quick_script() -> bytes:
 
 
 class Stub(ThreadingHTTPServer):
-    """One camera. `then`: what its stream does after a few pictures; `pictures`: what it and the snapshot show."""
+    """One camera. `then`: what its stream does after a few pictures; `pictures`: what it and the snapshot show;
+    `condition`: what the snapshot's head says of it."""
 
     daemon_threads = True
 
@@ -42,6 +42,7 @@ class Stub(ThreadingHTTPServer):
         self.pictures = self.jpegs
         self.then = "goes on"
         self.snapshots = True
+        self.condition: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.over = threading.Event()
 
@@ -59,16 +60,27 @@ class Answer(BaseHTTPRequestHandler):
         if path == "/mjpeg" and self.server.then != "fails":
             self.stream()
         elif path == "/":
-            self.whole("text/html", PAGE)
+            self.whole("text/html", PAGE % (TILE * int(self.path.partition("?")[2] or 1)))
         elif path == "/wall.js":
             self.whole("text/javascript", quick_script())
+        elif path == "/ago.js":
+            self.whole("text/javascript", (ROOT / "mediastream/static/mediastream/ago.js").read_bytes())
         elif path == "/snapshot.jpg" and self.server.snapshots:
             self.whole("image/jpeg", self.server.pictures[0])
         else:
             self.send_error(503)
 
+    def do_HEAD(self) -> None:
+        self.server.asked["HEAD"] += 1
+        if self.server.snapshots:
+            self.whole("image/jpeg", b"")
+        else:
+            self.send_error(503)
+
     def whole(self, content_type: str, content: bytes) -> None:
         self.send_response(200)
+        for name, value in self.server.condition.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -112,12 +124,8 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -138,8 +146,9 @@ def until(page: Page, condition: Callable[[], bool]) -> None:
 
 
 def says_reconnecting(page: Page) -> None:
-    expect(page.locator(".state")).to_have_text("reconnecting")
-    expect(page.locator(".picture")).to_have_class(re.compile(r"\bstale\b"))
+    """Looked for with each frame: a stream that breaks off again and again is live in between, and `expect` looks
+    once a second only."""
+    page.wait_for_function("() => document.querySelector('.stale .state')?.textContent === 'reconnecting'")
 
 
 def says_live(page: Page) -> None:
@@ -199,3 +208,52 @@ def test_a_scene_that_stands_still_stays_live(wall: Page, stub: Stub) -> None:
     assert stub.asked["/mjpeg"] == 1
     assert wall.evaluate("said") == []
     says_live(wall)
+
+
+RECONNECTING = {"X-Camera-State": "reconnecting", "X-Frame-Age": "12.345"}
+LIVE = {"X-Camera-State": "live", "X-Frame-Age": "0.040"}
+
+
+def test_a_camera_that_fails_is_shown_grey_while_its_stream_goes_on(wall: Page, stub: Stub) -> None:
+    """The server's pictures say that it fails, and change each second."""
+    stub.condition = RECONNECTING
+    expect(wall.locator(".state")).to_have_text("reconnecting · 12 s ago")
+    expect(wall.locator(".picture")).to_have_class(re.compile(r"\bstale\b"))
+    stub.condition = LIVE
+    says_live(wall)
+    assert stub.asked["/mjpeg"] == 1
+
+
+def test_a_picture_that_is_late_is_shown_grey(wall: Page, stub: Stub) -> None:
+    stub.condition = {"X-Camera-State": "late", "X-Frame-Age": "3.200"}
+    expect(wall.locator(".stale .state")).to_have_text("no new picture · 3 s ago")
+    stub.condition = LIVE
+    says_live(wall)
+
+
+def test_a_slow_camera_tells_its_age_and_is_not_grey(wall: Page, stub: Stub) -> None:
+    stub.condition = {"X-Camera-State": "live", "X-Frame-Age": "125.000"}
+    expect(wall.locator(".state")).to_have_text("live · 2 min ago")
+    expect(wall.locator(".picture")).not_to_have_class(re.compile(r"\bstale\b"))
+
+
+def test_past_the_third_they_are_snapshots_with_the_same_words(browser: Browser, stub: Stub) -> None:
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{stub.server_address[1]}/?5")
+    states = page.locator(".state")
+    for number, text in enumerate(["live"] * 3 + ["live · 1 fps"] * 2):
+        expect(states.nth(number)).to_have_text(text)
+    stub.condition = RECONNECTING
+    for number in range(5):
+        expect(states.nth(number)).to_have_text("reconnecting · 12 s ago")
+    expect(page.locator(".stale")).to_have_count(5)
+    stub.condition = LIVE
+    expect(page.locator(".stale")).to_have_count(0)
+    expect(states.nth(4)).to_have_text("live · 1 fps")
+    before = stub.asked["/snapshot.jpg"]
+    until(page, lambda: stub.asked["/snapshot.jpg"] > before + 4)
+    stub.snapshots = False
+    expect(states.nth(4)).to_have_text("reconnecting")
+    stub.snapshots = True
+    expect(states.nth(4)).to_have_text("live · 1 fps")
+    page.close()

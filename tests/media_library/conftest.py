@@ -20,6 +20,7 @@ from media_library.probe import probe_now
 from mediastream import staticfiles
 from mediastream.access import Visibility
 from tests.media import Clips
+from tests.ranges import CONTENT
 
 VISITORS = ("anonymous", "inactive", "member", "owner", "staff", "superuser")
 FLAGS: dict[str, dict[str, bool]] = {
@@ -27,7 +28,6 @@ FLAGS: dict[str, dict[str, bool]] = {
     "staff": {"is_staff": True},
     "superuser": {"is_staff": True, "is_superuser": True},
 }
-CONTENT = bytes(range(256)) * 16
 CHANGE_LIST = "/admin/media_library/media/"
 
 

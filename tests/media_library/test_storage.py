@@ -1,9 +1,15 @@
 """Stored names are what ETags stand on, so none is ever used for a second content."""
 
+import errno
+import fcntl
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -11,7 +17,8 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import TemporaryUploadedFile
 
-from media_library.storage import stored_name, sweep_temporary
+from media_library import storage
+from media_library.storage import UploadHandler, stored_name, sweep_temporary
 from tests.media_library.conftest import stored_files
 
 
@@ -89,8 +96,67 @@ def test_a_local_file_is_copied_and_stays(tmp_path: Path) -> None:
     assert original.read_bytes() == Path(default_storage.path(name)).read_bytes() == b"bytes"
 
 
-def test_the_sweep_takes_what_was_left_behind_and_nothing_in_use() -> None:
-    """A kill -9 in the middle of an upload leaves its temporary file, gigabytes perhaps."""
+def held_by_another_process(path: Path) -> "subprocess.Popen[bytes]":
+    """As an upload in another worker, or a file that a command adds, holds it."""
+    code = "import sys; from media_library.storage import hold; f = open(sys.argv[1], 'wb'); hold(f.fileno()); "
+    code += "print(flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"\n"
+    return holder
+
+
+def test_the_sweep_takes_at_once_what_a_killed_process_left_and_nothing_in_use() -> None:
+    folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
+    killed, held = folder / "killed.upload", folder / "held.upload"
+    first, second = held_by_another_process(killed), held_by_another_process(held)
+    with first, second:
+        sweep_temporary()
+        assert killed.exists()
+        first.kill()
+        first.wait()
+        sweep_temporary()
+        assert not killed.exists()
+        assert held.exists()
+    sweep_temporary()
+    assert not held.exists()
+
+
+def test_uploads_and_drafts_are_held(tmp_path: Path) -> None:
+    handler = UploadHandler()
+    handler.new_file("file", "x.mp4", "video/mp4", 5)
+    descriptor, draft = storage.draft()
+    sweep_temporary()
+    assert Path(handler.file.temporary_file_path()).exists()
+    assert Path(draft).exists()
+    handler.file.close()
+    os.close(descriptor)
+    sweep_temporary()
+    assert not Path(draft).exists()
+
+
+def test_a_draft_that_the_sweep_took_before_it_was_held_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def swept_once(**where: Any) -> tuple[int, str]:
+        descriptor, path = mkstemp(**where)
+        made.append(path)
+        if len(made) == 1:
+            sweep_temporary()
+        return descriptor, path
+
+    mkstemp = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", swept_once)
+    name = default_storage.save(stored_name("media", ".bin"), ContentFile(b"bytes"))
+    assert len(made) == 2
+    assert Path(default_storage.path(name)).read_bytes() == b"bytes"
+
+
+def test_without_locks_the_sweep_goes_by_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
     folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
     left, young = folder / "left.upload", folder / "young.upload"
     for path in (left, young):

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from gunicorn.config import Config
 
-from mediastream.server.connection import Connection
+from mediastream.server.connection import ENDING, Connection
 
 ENDLESS = b"/endless"
 
@@ -107,15 +107,56 @@ async def test_a_slow_client_is_left_alone(served: tuple[Any, int]) -> None:
     client.close()
 
 
-async def test_an_idle_connection_is_no_stalled_one_and_closes_on_request(served: tuple[Any, int]) -> None:
+async def test_an_idle_connection_is_no_stalled_one_and_closes_when_the_server_stops(served: tuple[Any, int]) -> None:
     worker, port = served
     client = await ask(port, b"/")
     await asyncio.sleep(0.1)
     (connection,) = worker.connections
     assert not connection.abort_if_stalled(1000.0)
     assert not connection.abort_if_stalled(100_000.0)
-    connection.close_if_idle()
+    connection.wind_up(0.0, 1.0)
     await asyncio.sleep(0.1)
+    assert not worker.connections
+    client.close()
+
+
+async def test_a_new_connection_is_waited_for_a_moment_when_the_server_stops(served: tuple[Any, int]) -> None:
+    worker, port = served
+    silent, asking = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+    await asyncio.sleep(0.1)
+    connections = list(worker.connections)
+    assert len(connections) == 2
+    worker.alive = False
+    for connection in connections:
+        connection.wind_up(0.0, 1.0)
+    asking.setblocking(False)
+    await asyncio.get_running_loop().sock_sendall(asking, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(asking, 4096), 5)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
+    for connection in connections:
+        connection.wind_up(ENDING, 1.0)
+    await asyncio.sleep(0.1)
+    assert not worker.connections
+    silent.close()
+    asking.close()
+
+
+@pytest.mark.parametrize("graced", [True, False])
+async def test_only_a_download_gets_the_grace_when_the_server_stops(served: tuple[Any, int], graced: bool) -> None:
+    worker, port = served
+    client = await ask(port, ENDLESS)
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    connection.graced = graced
+    connection.wind_up(ENDING - 0.1, 30.0)
+    await asyncio.sleep(0.05)
+    assert worker.connections
+    connection.wind_up(ENDING, 30.0)
+    await asyncio.sleep(0.05)
+    assert bool(worker.connections) == graced
+    connection.wind_up(30.0, 30.0)
+    await asyncio.sleep(0.05)
     assert not worker.connections
     client.close()
 
@@ -145,6 +186,53 @@ async def test_a_client_that_never_finishes_its_request_is_closed(served: tuple[
     assert not worker.connections
     silent.close()
     partial.close()
+
+
+async def test_a_connection_that_is_asked_again_and_again_is_not_mute(served: tuple[Any, int]) -> None:
+    """However short the answers are: each look, once a second, may find it between two of them."""
+    worker, port = served
+    client = await ask(port, b"/")
+    for now in range(1000, 1100, 10):
+        await asyncio.get_running_loop().sock_recv(client, 4096)
+        await asyncio.sleep(0.02)
+        (connection,) = worker.connections
+        assert connection.awaiting
+        assert not connection.close_if_mute(float(now))
+        await again(client)
+    client.close()
+
+
+async def again(client: socket.socket) -> None:
+    await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+@pytest.mark.parametrize("seconds", [5, 75])
+async def test_an_idle_connection_is_kept_as_long_as_gunicorn_is_told(served: tuple[Any, int], seconds: int) -> None:
+    worker, port = served
+    worker.cfg.set("keepalive", seconds)
+    client = await ask(port, b"/")
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    for now in (0, seconds - 1):
+        assert not connection.close_if_mute(1000.0 + now)
+    assert connection.close_if_mute(1000.0 + seconds)
+    client.close()
+
+
+async def test_the_head_of_a_further_request_has_its_own_time(served: tuple[Any, int]) -> None:
+    worker, port = served
+    worker.cfg.set("keepalive", 75)
+    client = await ask(port, b"/")
+    await asyncio.sleep(0.1)
+    (connection,) = worker.connections
+    for now in (1000.0, 1070.0):
+        assert not connection.close_if_mute(now)
+    await asyncio.get_running_loop().sock_sendall(client, b"GET / HT")
+    await asyncio.sleep(0.1)
+    for now in (1071.0, 1080.0, 1100.0):
+        assert not connection.close_if_mute(now)
+    assert connection.close_if_mute(1101.0)
+    client.close()
 
 
 async def test_past_the_bound_a_client_is_told_to_come_again(served: tuple[Any, int]) -> None:

@@ -1,34 +1,22 @@
 """http.response.zerocopysend over real sockets, on both event loops."""
 
 import asyncio
-import logging
+import errno
 import os
 import random
 import socket
-import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvloop
-from gunicorn.config import Config
 
-from mediastream.errors import StreamCut
-from mediastream.server import zerocopy
-from mediastream.server.connection import ZERO_COPY, Connection
+from mediastream.server import sending, zerocopy
+from mediastream.server.connection import ZERO_COPY
+from tests.server.serving import Serving, read_response, read_to_end
 
 SIZE = 5_000_000
-
-
-class Log:
-    access_log_enabled = False
-    error_log = logging.getLogger("tests.gunicorn")
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: None
 
 
 @pytest.fixture(scope="module")
@@ -41,65 +29,6 @@ def path(tmp_path: Path, content: bytes) -> Path:
     file = tmp_path / "content"
     file.write_bytes(content)
     return file
-
-
-class Serving:
-    """A loop of its own in a thread, serving one application by our Connection."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, application: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        self.loop = loop
-        self.faults: list[BaseException] = []
-        self.application = application
-        self.worker = SimpleNamespace(
-            cfg=Config(), log=Log(), asgi=self._call, loop=loop, nr_conns=0, connections=set(), alive=True, nr=0,
-            max_requests=sys.maxsize, state={}, most_connections=100,
-        )  # fmt: skip
-        self.thread = threading.Thread(target=loop.run_forever)
-        self.thread.start()
-        self.server = self.run(loop.create_server(lambda: Connection(self.worker), "127.0.0.1", 0))
-        self.port = self.server.sockets[0].getsockname()[1]
-
-    async def _call(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self.application(scope, receive, send)
-        except StreamCut as fault:
-            self.faults.append(fault)
-            await scope["extensions"]["mediastream.connection"].cut()
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
-
-    async def _close(self) -> None:
-        self.server.close()
-        for connection in list(self.worker.connections):
-            connection.transport.abort()
-        while self.worker.connections:
-            await asyncio.sleep(0.01)
-
-    def close(self) -> None:
-        self.run(self._close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-
-    def ask(self, *requests: str) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        client.sendall("".join(f"{line}\r\nHost: x\r\n\r\n" for line in requests).encode())
-        return client
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., Serving]]:
-    started: list[Serving] = []
-
-    def start(application: Callable[..., Coroutine[Any, Any, None]]) -> Serving:
-        loop = uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
-        started.append(Serving(loop, application))
-        return started[-1]
-
-    yield start
-    for serving in started:
-        serving.close()
 
 
 def sends(path: Path, *, length: bool = True) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -117,27 +46,6 @@ def sends(path: Path, *, length: bool = True) -> Callable[..., Coroutine[Any, An
             os.close(fd)
 
     return application
-
-
-def read_response(client: socket.socket, rest: bytes = b"") -> tuple[bytes, bytes, bytes]:
-    """Head, body of Content-Length bytes, and what came after it."""
-    while b"\r\n\r\n" not in rest:
-        rest += client.recv(65536)
-    head, _, rest = rest.partition(b"\r\n\r\n")
-    lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-    size = int(lines[b"content-length"])
-    while len(rest) < size:
-        chunk = client.recv(1 << 20)
-        assert chunk
-        rest += chunk
-    return head, rest[:size], rest[size:]
-
-
-def read_to_end(client: socket.socket) -> bytes:
-    received = b""
-    while chunk := client.recv(1 << 20):
-        received += chunk
-    return received
 
 
 def test_random_ranges_are_exact_and_keep_the_connection(
@@ -159,6 +67,20 @@ def test_without_a_length_the_framing_is_chunked(serve: Callable[..., Serving], 
         head, _, body = read_to_end(client).partition(b"\r\n\r\n")
     assert b"transfer-encoding: chunked" in head.lower()
     assert body == b"%x\r\n" % 2_000_000 + content[10:2_000_010] + b"\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_without_a_descriptor_for_the_duplicate_the_file_is_read_and_sent(
+    serve: Callable[..., Serving], path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, length: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(sending, "SocketSender", fail)
+    serving = serve(sends(path, length=length))
+    with serving.ask("GET /10-2000010 HTTP/1.1\r\nConnection: close") as client:
+        body = read_to_end(client).partition(b"\r\n\r\n")[2]
+    assert body == (content[10:2_000_010] if length else b"1e8480\r\n%s\r\n0\r\n\r\n" % content[10:2_000_010])
 
 
 def test_http_1_0_gets_the_bytes_and_the_end(serve: Callable[..., Serving], path: Path, content: bytes) -> None:
@@ -250,3 +172,56 @@ def test_resident_says_no_of_a_file_just_dropped_from_memory(path: Path) -> None
         assert zerocopy.resident(fd, SIZE // 2, 65536)
     finally:
         os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EIO, "cut"),
+        (errno.ESTALE, "cut"),
+        (errno.EINVAL, "cut"),
+        (errno.EPIPE, "left"),
+        (errno.ETIMEDOUT, "left"),
+    ],
+)
+def test_what_sendfile_says_is_told_apart(
+    serve: Callable[..., Serving], path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    """A file that cannot be read cuts the stream, which the log tells; a client that has left is none of its news."""
+
+    def sendfile(*_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    serving = serve(sends(path))
+    with serving.ask("GET /0-1000 HTTP/1.1") as client:
+        assert read_to_end(client).partition(b"\r\n\r\n")[2] == b""
+    assert len(serving.faults) == (reason == "cut")
+
+
+def test_who_is_told_may_fail_without_harm_to_what_it_started(path: Path) -> None:
+    """The next may be started by whoever is told of the end of the last, and both go through the same lines."""
+
+    async def main() -> list[Exception | None]:
+        ours, theirs = socket.socketpair()
+        told: list[Exception | None] = []
+        fd = os.open(path, os.O_RDONLY)
+        sender = zerocopy.SocketSender(ours)
+
+        def ended(fault: Exception | None) -> None:
+            told.append(fault)
+            sender.start(b"", zerocopy.FileSlice(fd, 0, SIZE), told.append)
+            raise OSError("of somebody else's")
+
+        with pytest.raises(OSError, match="somebody else's"):
+            sender.start(b"", zerocopy.FileSlice(fd, 0, 10), ended)
+        assert told == [None]
+        sender.close()
+        os.close(fd)
+        ours.close()
+        theirs.close()
+        return told
+
+    first, second = asyncio.run(main())
+    assert first is None
+    assert isinstance(second, zerocopy.Disconnected)

@@ -66,7 +66,12 @@ class Server:
                 stdin=subprocess.DEVNULL,
             )
         server = cls(process, port, data_dir, log)
-        wait_until(server.answers, 120, "the server to answer")
+        try:
+            wait_until(server.answers, 120, "the server to answer")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         return server
 
     def answers(self) -> bool:
@@ -109,8 +114,12 @@ class Server:
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def workers(self) -> list[psutil.Process]:
+        """The oldest first: while one hands over to the next there are two."""
+        return sorted(psutil.Process(self.process.pid).children(), key=lambda worker: worker.create_time())
+
     def worker(self) -> psutil.Process:
-        return psutil.Process(self.process.pid).children()[0]
+        return self.workers()[0]
 
     def ffmpegs(self) -> list[psutil.Process]:
         """Children of the worker that are FFmpeg, or still on their way to it; zombies count."""
@@ -133,6 +142,22 @@ class Server:
         _gone, alive = psutil.wait_procs(children, timeout=seconds)
         assert not alive, alive
         return time.monotonic() - started
+
+
+def command(process: psutil.Process) -> list[str]:
+    """Its arguments; none once it has ended, reaped or not."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie's error is one of these, too
+        return []
+
+
+def share_of_a_core(process: psutil.Process, seconds: float) -> float:
+    """Processor time it used while we waited that long, as a share of one core's."""
+    before, started = process.cpu_times(), time.monotonic()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    return (after.user - before.user + after.system - before.system) / (time.monotonic() - started)
 
 
 def request(path: str, *headers: str, method: str = "GET") -> bytes:

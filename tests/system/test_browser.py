@@ -1,43 +1,16 @@
 """A person's browser: upload, play and seek a file, watch a camera, play and seek a transcode."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Page, Response, expect
 
 from tests.media import Clips
-from tests.system.harness import PASSWORD, Server
+from tests.system.conftest import WAIT
+from tests.system.harness import PASSWORD, Server, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-WAIT = 20_000  # milliseconds
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    context = browser.new_context(base_url=server.url(""), viewport={"width": 1280, "height": 800})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT)
-    yield opened
-    context.close()
 
 
 def sign_in(page: Page) -> None:
@@ -94,6 +67,7 @@ def test_a_file_the_browser_cannot_play_is_transcoded_and_seeks(
     page: Page, server: Server, clips: Clips, name: str
 ) -> None:
     added = server.add_media(clips[name], "--title", f"Transcoded {name}")
+    wait_until(lambda: not server.ffmpegs(), 40, "what other tests have left to rest")
     page.goto(added["watch"])
     expect(page.locator("#how")).to_have_text("Transcoded", timeout=WAIT)
     assert not server.ffmpegs(), "a place was taken before anybody played"
@@ -112,9 +86,9 @@ def pixels(page: Page) -> str:
     return str(
         page.evaluate(
             """() => {
-              const img = document.querySelector('[data-mjpeg] img');
+              const shown = document.querySelector('[data-mjpeg] canvas') ?? document.querySelector('[data-mjpeg] img');
               const canvas = Object.assign(document.createElement('canvas'), {width: 64, height: 36});
-              canvas.getContext('2d').drawImage(img, 0, 0, 64, 36);
+              canvas.getContext('2d').drawImage(shown, 0, 0, 64, 36);
               return canvas.toDataURL();
             }"""
         )
@@ -124,7 +98,6 @@ def pixels(page: Page) -> str:
 @pytest.mark.parametrize("address", ["/live/", "/live/test-pattern/"])
 def test_live_frames_change(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_function("() => document.querySelector('[data-mjpeg] img').naturalWidth > 0")
     expect(page.locator(".state").first).to_have_text("live")
     seen = set()
     for _ in range(20):

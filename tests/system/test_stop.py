@@ -1,28 +1,40 @@
 """The server's own end: by signals, by kill -9 of any of its processes. No child outlives it."""
 
+import http.client
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.media import Clips
-from tests.system.harness import ROOT, Server, free_port, read_head, wait_until
+from tests.system.crowd import LAST_CHUNK, Readers, paused
+from tests.system.harness import ROOT, Server, free_port, read_head, request, wait_until
+from tests.system.visiting import sign_in
 
 pytestmark = pytest.mark.system
 
 
 def open_streams(server: Server, clips: Clips) -> list[psutil.Process]:
-    """A transcode, a camera and a paused download; returns the FFmpegs."""
+    """A transcode, a camera both as pictures and as video, and a paused download; returns the FFmpegs."""
     added = server.add_media(clips["long.mp4"])
-    for path in (f"{added['stream']}?profile=360p", "/live/test-pattern/mjpeg", added["file"]):
+    for path in (
+        f"{added['stream']}?profile=360p",
+        "/live/test-pattern/mjpeg",
+        "/live/test-pattern/stream.mp4",
+        added["file"],
+    ):
         assert read_head(server.open(path))[0] == 200
     found = server.ffmpegs()
-    assert len(found) == 2
+    assert len(found) == 3
     return found
 
 
@@ -37,7 +49,7 @@ def test_a_signal_ends_everything_soon(own_server: Server, clips: Clips, number:
 def test_a_transcode_is_cut_and_not_ended_by_a_stop(own_server: Server, clips: Clips) -> None:
     """A player must not take what it got for the whole: the last chunk of the framing is missing."""
     open_streams(own_server, clips)
-    transcode, camera, _download = own_server.opened
+    transcode, camera, *_ = own_server.opened
     own_server.process.send_signal(signal.SIGTERM)
     tail = b""
     while chunk := transcode.recv(65536):
@@ -59,6 +71,77 @@ def test_a_download_gets_its_grace(own_server: Server, clips: Clips) -> None:
     while chunk := connection.recv(65536):
         body += chunk
     assert body == clips["h264.mp4"].read_bytes()
+
+
+def test_a_thread_that_still_works_does_not_hold_the_stop(seeded: Path, tmp_path: Path) -> None:
+    """Here it waits to write to a database that another process has locked. Nor does it take the arbiter to end it,
+    which here would wait for long."""
+    server = Server.start(shutil.copytree(seeded, tmp_path / "busy"), GUNICORN_CMD_ARGS="--graceful-timeout 60")
+    signing_in = threading.Thread(target=try_to_sign_in, args=(server,))
+    database = sqlite3.connect(server.data_dir / "mediastream.sqlite3", isolation_level=None)
+    with closing(database):
+        database.execute("BEGIN IMMEDIATE")
+        signing_in.start()
+        time.sleep(2)  # until its password is hashed
+        assert signing_in.is_alive()
+        took = server.stop(seconds=40)
+    signing_in.join()
+    assert took < 10
+    assert server.process.returncode == 0
+
+
+def test_a_stopped_server_has_its_database_in_one_file(own_server: Server, tmp_path: Path) -> None:
+    """People copy that one; what only the write-ahead log had would be lost."""
+    sign_in(own_server, "admin")
+    own_server.stop()
+    copied = shutil.copy(own_server.data_dir / "mediastream.sqlite3", tmp_path)
+    with closing(sqlite3.connect(copied)) as database:
+        assert database.execute("SELECT count(*) FROM django_session").fetchone() == (1,)
+
+
+def try_to_sign_in(server: Server) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        sign_in(server, "admin")
+
+
+@pytest.fixture
+def patient_server(seeded: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server whose downloads get longer than any test waits."""
+    started = Server.start(shutil.copytree(seeded, tmp_path / "patient"), MEDIASTREAM_DOWNLOAD_GRACE="60")
+    yield started
+    started.close_opened()
+    if started.process.poll() is None:
+        started.stop()
+
+
+def test_viewers_who_take_nothing_do_not_hold_the_stop(patient_server: Server, clips: Clips) -> None:
+    """Their stream's end cannot go out to them; the grace is for downloads."""
+    added = patient_server.add_media(clips["long.mp4"])
+    for path in ("/live/test-pattern/mjpeg", "/live/test-pattern/stream.mp4", f"{added['stream']}?profile=1080p"):
+        paused(patient_server, path)
+    time.sleep(1)  # until every buffer on the way is full
+    assert patient_server.stop(seconds=30) < 10
+
+
+def test_a_first_request_on_its_way_is_answered_by_a_stopping_server(patient_server: Server, clips: Clips) -> None:
+    """No client repeats the first request of a connection, which must not be closed as if it were an idle one."""
+    added = patient_server.add_media(clips["long.mp4"])
+    held = paused(patient_server, added["file"])
+    watching = patient_server.open("/live/test-pattern/mjpeg")
+    assert read_head(watching)[0] == 200
+    with patient_server.connect() as new:
+        wait_until(lambda: connected(patient_server) == 3, 5, "the new connection to be accepted")
+        patient_server.process.send_signal(signal.SIGTERM)
+        assert Readers([watching]).finish()[0].endswith(LAST_CHUNK)  # the stop has begun
+        new.sendall(request("/healthz/live"))
+        status, headers, _ = read_head(new)
+    assert (status, headers["connection"]) == (200, "close")
+    held.close()
+    patient_server.process.wait(10)
+
+
+def connected(server: Server) -> int:
+    return sum(c.status == psutil.CONN_ESTABLISHED for c in server.worker().net_connections("tcp"))
 
 
 @pytest.mark.parametrize("victim", ["arbiter", "worker"])

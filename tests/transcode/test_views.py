@@ -1,6 +1,8 @@
 """The stream's address: what it refuses, and that whatever happens no FFmpeg and no place is left behind."""
 
+import errno
 import io
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -174,6 +176,18 @@ def test_an_ffmpeg_that_cannot_be_started(client: Client, clips: Clips, monkeypa
     response = client.get(address(make_clip(clips, "silent.mp4")))
     assert response.status_code == 500
     assert response.json()["error"] == "transcode_failed"
+
+
+def test_an_ffmpeg_for_which_no_descriptors_are_left_is_asked_for_again(
+    client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    media = make_clip(clips, "h264.mp4")
+    monkeypatch.setattr(registry.Child, "spawn", fail)
+    response = client.get(address(media))
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
 
 
 def test_an_ffmpeg_that_says_nothing_is_given_up(client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:

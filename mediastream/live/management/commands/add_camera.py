@@ -19,6 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("slug")
         parser.add_argument("source", help="an address, the path of a file, /dev/videoN or test-pattern")
         parser.add_argument("--name", default="")
+        parser.add_argument("--always-on", action="store_true", help="run it while nobody watches, too")
+        parser.add_argument("--record", action="store_true", help="keep its pictures as video")
         parser.add_argument("--visibility", choices=Visibility.values, default=Visibility.MEMBERS)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,6 +30,8 @@ class Command(BaseCommand):
             source=options["source"],
             name=options["name"] or slug,
             visibility=options["visibility"],
+            always_on=options["always_on"],
+            record=options["record"],
         )
         try:
             camera.full_clean()

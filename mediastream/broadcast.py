@@ -1,0 +1,41 @@
+"""Bytes for many at once: framed once, and offered to each.
+
+A body that says the same to everybody need not be pulled by each viewer's task. Under our worker it hands
+its viewers' connections over instead: whoever produces offers each of them the same bytes, and one that is
+still busy with the last is passed over. Under other servers the same body is iterated.
+"""
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import Protocol
+
+from mediastream.bodies import Body
+
+
+class Shared:
+    """Bytes for many. `chunk`: framed as one chunk of HTTP/1.1 (RFC 9112 section 7.1)."""
+
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+
+    @cached_property
+    def chunk(self) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(self.plain), self.plain)
+
+
+class Sink(Protocol):
+    """One viewer's connection, ours to write to until the body is over."""
+
+    def offer(self, data: Shared) -> bool:
+        """Send it if the connection has nothing of before left; else do nothing and say False."""
+
+
+class BroadcastBody(Body):
+    """A body that can feed a sink instead of being iterated."""
+
+    @abstractmethod
+    async def broadcast(self, sink: Sink) -> None:
+        """Have `sink` fed until the stream is over. Raises StreamCut if it cannot go on.
+
+        Called after the first chunk has been taken by `__anext__`; afterwards `__anext__` is at its end.
+        """

@@ -1,0 +1,154 @@
+"""How a response leaves under ASGI.
+
+Bodies are closed by the handler that asked for this, deterministically, and a failed one cuts the
+connection. HEAD is answered by its headers: no body is iterated for it.
+
+Our worker hands over the connection itself as an ASGI extension (server/connection.py): it watches for
+clients that take no byte, sends files without reading them, and takes grants (grants.py). Under other
+servers the best that can be had is a deadline on each chunk.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from django.core import signals
+from django.http import HttpResponseBase
+
+from mediastream import streams
+from mediastream.bodies import FileBody
+from mediastream.broadcast import BroadcastBody
+from mediastream.errors import StreamCut
+from mediastream.grants import LIFE, Grant
+from mediastream.responses import StreamResponse
+
+logger = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+PAGE_PATIENCE = 60.0  # seconds for one piece of a page
+ZERO_COPY = "http.response.zerocopysend"  # the ASGI extension
+CONNECTION = "mediastream.connection"  # our worker's ASGI extension
+
+
+async def deliver(response: HttpResponseBase, scope: Scope, send: Send) -> None:
+    if isinstance(response, StreamResponse) and scope["method"] != "HEAD":
+        await _send_stream(response, scope, send)
+    else:
+        await send_page(response, scope, send)
+
+
+async def send_page(response: HttpResponseBase, scope: Scope, send: Send) -> None:
+    empty = scope["method"] == "HEAD" or response.status_code == 304
+    if response.streaming and not empty:
+        await _send_parts(response, send)  # type: ignore[arg-type]
+        return
+    body = b"" if empty else response.content  # type: ignore[attr-defined]
+    async with asyncio.timeout(PAGE_PATIENCE):
+        await send(_start(response))
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _send_parts(response: AsyncIterable[bytes], send: Send) -> None:
+    """A streaming response that is not ours: some app's own."""
+    await send(_start(response))  # type: ignore[arg-type]
+    async with aclosing(aiter(response)) as parts:  # type: ignore[type-var]
+        async for part in parts:
+            async with asyncio.timeout(PAGE_PATIENCE):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def _send_stream(response: StreamResponse, scope: Scope, send: Send) -> None:
+    """Pull the body as fast as the client takes it; cut the connection if the body cannot go on."""
+    connection = scope.get("extensions", {}).get(CONNECTION)
+    task = asyncio.current_task()
+    assert task is not None
+    stream = streams.opened(response.stream(task.cancel), brief=response.brief)
+    if connection is not None:
+        connection.patience, connection.graced = response.body.patience, response.body.graced
+        connection.stream = stream
+    try:
+        await send(_start(response))
+        await _send_body(response, scope, send, stream)
+        await send({"type": "http.response.body"})
+    except (StreamCut, TimeoutError) as cut:
+        stream.reason = streams.CUT
+        logger.warning("%s cut: %s", scope["path"], cut or "the client took no byte in time")
+        if connection is None:
+            raise
+        await connection.cut()
+    except asyncio.CancelledError:
+        if stream.reason == streams.REVOKED and connection is not None:
+            task.uncancel()
+            await connection.cut(take_back=True)
+            return
+        if stream.reason == streams.COMPLETE:
+            stream.reason = streams.LEFT
+        raise
+    except Exception:
+        stream.reason = streams.CUT
+        raise
+    finally:
+        streams.closed(stream)
+        if connection is not None:
+            connection.stream = None
+
+
+async def _send_body(response: StreamResponse, scope: Scope, send: Send, stream: streams.Stream) -> None:
+    extensions = scope.get("extensions", {})
+    if isinstance(response.body, FileBody) and ZERO_COPY in extensions:
+        _grant(response, response.body, extensions.get(CONNECTION))
+        await _send_pieces(response.body, send, stream)
+    if isinstance(response.body, BroadcastBody) and CONNECTION in extensions:
+        await _broadcast(response.body, send, stream, extensions[CONNECTION])
+    patience = None if CONNECTION in extensions else response.body.patience
+    async for chunk in response.body:
+        async with asyncio.timeout(patience):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        stream.bytes += len(chunk)
+
+
+async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> None:
+    """A file by zero copy: its spans by name, the framing between them as bytes."""
+    for piece in body.take():
+        if isinstance(piece, bytes):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            stream.bytes += len(piece)
+        else:
+            message = {"type": ZERO_COPY, "file": body.file.fd, "offset": piece.start, "count": piece.length}
+            await send({**message, "counter": stream, "more_body": True})
+
+
+async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, connection: Any) -> None:
+    """The first chunk takes the head along; then the body's producer feeds the connection itself."""
+    first = await anext(body, None)
+    if first is not None:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        stream.bytes += len(first)
+        await body.broadcast(connection.sink(stream))
+
+
+def _grant(response: StreamResponse, body: FileBody, connection: Any) -> None:
+    """Let the worker answer the next ranges of this file. Receivers of Django's signals want each request."""
+    if connection is None or not response.has_header("Content-Range") or response.cookies:
+        return
+    if signals.request_started.has_listeners() or signals.request_finished.has_listeners():
+        return
+    left_out = ("content-range", "content-length")
+    lines = [f"{name}: {value}\r\n" for name, value in response.items() if name.lower() not in left_out]
+    head = "".join(lines).encode("latin-1")
+    right = response.right
+    holds, unchanged = (right.holds, right.unchanged) if right is not None else (None, None)
+    connection.remember(Grant(body.file.share(), head, response.label, holds, unchanged, time.monotonic() + LIFE))
+
+
+def _start(response: HttpResponseBase) -> dict[str, Any]:
+    headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+    headers += [(b"Set-Cookie", morsel.OutputString().encode("ascii")) for morsel in response.cookies.values()]
+    return {"type": "http.response.start", "status": response.status_code, "headers": headers}

@@ -1,0 +1,71 @@
+// One camera's page: as pictures, one JPEG after another (wall.js), or as H.264 (livevideo.js). What was chosen is
+// remembered; where a browser takes no such video, it stays with the pictures.
+import { LiveVideo, playable } from "./livevideo.js";
+import { arrange, condition, tellCondition, tiles } from "./wall.js";
+
+const LOOK_EVERY = 1000; // milliseconds
+const CHOICE = "camera-as";
+
+const [tile] = tiles;
+const choice = document.querySelector(".choice");
+const note = choice.querySelector("[role=status]");
+const video = tile.box.querySelector("video");
+const tell = (text, stale = false) => {
+  if (tile.state.textContent !== text) tile.state.textContent = text;
+  tile.box.classList.toggle("stale", stale);
+};
+const player = new LiveVideo(video, tile.box.dataset.video, tell, () => {
+  choose("pictures");
+  refuse();
+});
+let looking = 0;
+
+function refuse() {
+  choice.querySelector("[value=video]").disabled = true;
+  note.textContent = "This browser plays no such video.";
+}
+
+function choose(what) {
+  choice.querySelector(`[value=${what}]`).checked = true;
+  tile.box.classList.toggle("video", what === "video");
+  tell("connecting");
+  clearTimeout(looking);
+  arrange();
+  show();
+}
+
+// What was recorded may be shown in its place (recording.js).
+const away = () => !tile.box.classList.contains("video") || document.hidden || tile.box.hidden;
+
+function show() {
+  if (away()) return player.stop();
+  player.start();
+  clearTimeout(looking);
+  looking = setTimeout(look, LOOK_EVERY);
+}
+
+// The video's clock goes on while the camera stands still or fails, so the server is asked how old its picture is.
+async function look() {
+  const head = player.shows && await fetch(tile.box.dataset.snapshot, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  if (away()) return;
+  if (head?.ok && player.shows) tellCondition(tile, condition(head.headers));
+  clearTimeout(looking);
+  looking = setTimeout(look, LOOK_EVERY);
+}
+
+function remembered() {
+  try { return localStorage.getItem(CHOICE); } catch { return null; } // where cookies are blocked, storage is too
+}
+
+choice.addEventListener("change", ({ target }) => {
+  try { localStorage.setItem(CHOICE, target.value); } catch { /* it is chosen for this page only */ }
+  choose(target.value);
+});
+document.addEventListener("visibilitychange", show);
+tile.box.addEventListener("shown", show);
+addEventListener("pagehide", () => player.stop());
+addEventListener("pageshow", (event) => { if (event.persisted) show(); });
+
+choice.hidden = false;
+if (!playable) refuse();
+if (playable && remembered() === "video") choose("video");
