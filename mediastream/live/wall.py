@@ -16,6 +16,7 @@ pictures of all cameras, never old ones.
 import asyncio
 import io
 import json
+import logging
 import struct
 import time
 from typing import Any
@@ -24,6 +25,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from mediastream import access, ffmpeg, streams
+from mediastream.delivery import Receive, Scope, Send
 from mediastream.errors import Fault
 from mediastream.lean import LeanRequest
 from mediastream.live import registry, wanted
@@ -35,6 +37,8 @@ from mediastream.live.rhythm import Pace
 from mediastream.live.scaling import fitting, scaled
 from mediastream.request_threads import shared_threads
 from mediastream.streams import Label, Stream
+
+logger = logging.getLogger(__name__)
 
 HEAD = struct.Struct("!Hd")
 LOOK_EVERY = 1.0  # seconds: at states
@@ -100,15 +104,33 @@ class Shown:
 class Wall(AsyncWebsocketConsumer):
     """One page's socket. `_pump` sends; Channels calls the rest, one message after the other."""
 
-    async def connect(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self._shown: dict[str, Shown] = {}
         self._wanted: dict[str, wanted.Tile] = {}
         self._refused: set[str] = set()  # since the page's last message
         self._numbers: dict[str, int] = {}
         self._news = asyncio.Event()
         self._changing = asyncio.Lock()  # who opens and closes cameras: the page's message, or the look at states
+        self._pumping: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever ends the connection ends what it opened. Channels' `disconnect` would not do: it is left out
+        after a handler that failed, as one does that tells something to a page that has just left."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await super().__call__(scope, receive, send)
+                if self._pumping is not None:
+                    self._pumping.cancel()
+        except* OSError:
+            logger.debug("the page left while something was sent to it")
+        finally:
+            while self._shown:
+                self._shown.popitem()[1].close()
+
+    async def connect(self) -> None:
         await self.accept()
-        self._pumping = asyncio.create_task(self._pump(), name="wall")
+        self._pumping = self._tasks.create_task(self._pump(), name="wall")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -118,12 +140,6 @@ class Wall(AsyncWebsocketConsumer):
             return
         self._refused.clear()
         await self._arrange()
-
-    async def disconnect(self, code: int) -> None:
-        self._pumping.cancel()
-        await asyncio.gather(self._pumping, return_exceptions=True)
-        while self._shown:
-            self._shown.popitem()[1].close()
 
     async def _arrange(self) -> None:
         """Open and close cameras until what is shown is what is wanted."""

@@ -136,6 +136,17 @@ def test_a_page_that_leaves_leaves_nothing(server: Server) -> None:
     wait_until(lambda: not server.ffmpegs(), 20, "the cameras to rest")
 
 
+def test_a_page_that_leaves_while_it_is_answered_leaves_nothing(server: Server) -> None:
+    with WebSocket(server, "/ws/live/") as first:
+        show(first, cam_5={})
+        picture(first)  # so that the next page's comes at once
+        for _ in range(5):
+            with WebSocket(server, "/ws/live/") as second:
+                show(second, cam_5={}, **{f"no_such_{number}": {} for number in range(60)})
+                picture(second)
+    wait_until(lambda: not server.ffmpegs(), 20, "the cameras to rest")
+
+
 @pytest.mark.browser
 def test_more_cameras_than_connections_all_advance(server: Server, page: Page, tmp_path: Path) -> None:
     page.goto(server.url("/live/"))
