@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import struct
 import time
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ Camera.objects.create(slug="hidden", name="Hidden", visibility="private", **comm
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server.start(tmp_path_factory.mktemp("wall") / "data")
+def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server.start(shutil.copytree(seeded, tmp_path_factory.mktemp("wall") / "data"))
     server.manage("shell", "-c", MAKE)
     yield server
     server.stop()

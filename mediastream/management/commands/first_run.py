@@ -1,5 +1,6 @@
 """What a fresh data folder gets: an administrator, a camera, a few clips. Does nothing a second time."""
 
+import asyncio
 import secrets
 import tempfile
 from pathlib import Path
@@ -22,7 +23,8 @@ SECONDS = 15
 # Title, file name, picture, tone in Hz, encoders. The last is one no browser plays as it is.
 SPIRAL = "gradients=size=640x360:rate=25:speed=0.03:nb_colors=5:type=spiral:seed=4"
 LIFE = "life=size=480x270:rate=25:mold=12:life_color=#8fd4ff:death_color=#20415a:ratio=0.12:seed=7"
-CLIPS = (
+Clip = tuple[str, str, str, int, tuple[str, str]]
+CLIPS: tuple[Clip, ...] = (
     ("Mandelbrot", "mandelbrot.mp4", "mandelbrot=size=640x360:rate=25:maxiter=512", 220, ("libx264", "aac")),
     ("Colours", "colours.webm", SPIRAL, 330, ("libvpx", "libopus")),
     ("Game of life (MPEG-4 in AVI)", "life.avi", LIFE, 440, ("mpeg4", "libmp3lame")),
@@ -57,17 +59,22 @@ class Command(BaseCommand):
     def _clips(self) -> None:
         """A clip that cannot be made is left out and said; the server is as good without."""
         made = set(Media.objects.values_list("original_name", flat=True))
+        wanted = [clip for clip in CLIPS if clip[1] not in made]
         with tempfile.TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
-            for title, name, picture, tone, encoders in CLIPS:
-                if name in made:
-                    continue
-                path = Path(folder) / name
-                argv = clip_argv(ffmpeg.executable(settings.FFMPEG), path, picture, tone, encoders)
-                finished = homeloop.call(process.run(argv, timeout=120))
+            paths = [Path(folder) / name for _, name, *_ in wanted]
+            ended = homeloop.call(_made(wanted, paths))
+            for (title, name, *_), path, finished in zip(wanted, paths, ended, strict=True):
                 if finished.returncode == 0:
                     ingest.add_file(path, title=title, visibility=Visibility.PUBLIC)
                 else:
                     self.stderr.write(f"No demo clip {name}: {last_words(finished.stderr)}")
+
+
+async def _made(clips: list[Clip], paths: list[Path]) -> list[process.Finished]:
+    """All at once, as somebody waits for the first start."""
+    executable = ffmpeg.executable(settings.FFMPEG)
+    commands = [clip_argv(executable, path, *clip[2:]) for clip, path in zip(clips, paths, strict=True)]
+    return await asyncio.gather(*(process.run(argv, timeout=120) for argv in commands))
 
 
 def clip_argv(executable: str, path: Path, picture: str, tone: int, encoders: tuple[str, str]) -> list[str]:
@@ -84,6 +91,6 @@ def clip_argv(executable: str, path: Path, picture: str, tone: int, encoders: tu
     if encoders[0] == "libx264":
         options |= {"preset": "veryfast", "movflags": "+faststart"}
     if encoders[0] == "libvpx":
-        options |= {"deadline": "realtime", "cpu-used": 8}
+        options |= {"deadline": "realtime", "cpu-used": 16}
     output = ffmpeg_python.output(video, sound.filter("volume", 0.2), str(path), **options)
     return [str(word) for word in output.global_args("-nostdin", "-loglevel", "error").compile(cmd=executable)]
