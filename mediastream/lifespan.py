@@ -20,6 +20,7 @@ from mediastream.faults import fault_response
 from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
+from transcode.jobs import owner
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = 0.5  # seconds
@@ -49,6 +50,8 @@ def open_all() -> None:
     load_all()
     logger.info("FFmpeg: %s", ffmpeg.executable(settings.FFMPEG))
     changes.begin()
+    if settings.JOBS:
+        owner.begin()
 
 
 def load_all() -> None:
@@ -63,6 +66,7 @@ def load_all() -> None:
 
 async def close_all() -> None:
     drain.begin()
+    await owner.end()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

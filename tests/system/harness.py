@@ -122,8 +122,19 @@ class Server:
         return self.workers()[0]
 
     def ffmpegs(self) -> list[psutil.Process]:
-        """Children of the worker that are FFmpeg, or still on their way to it; zombies count."""
-        return self.worker().children(recursive=True)
+        """Children of the worker that are FFmpeg, or still on their way to it; zombies count. Without the job
+        worker and what is below it."""
+        below = self.worker().children(recursive=True)
+        jobs = {process.pid for process in self.job_processes()}
+        return [process for process in below if process.pid not in jobs]
+
+    def job_processes(self) -> list[psutil.Process]:
+        """The job worker first, then those below it."""
+        for child in self.worker().children():
+            if "job_worker" in command(child):
+                with suppress(psutil.NoSuchProcess):
+                    return [child, *child.children(recursive=True)]
+        return []
 
     def descriptors(self) -> int:
         """Open ones of the worker, but for the database's, which each of its threads keeps open for a while."""
