@@ -42,7 +42,8 @@ class Layout:
             sprite, place = divmod(number, COLUMNS * ROWS)
             row, column = divmod(place, COLUMNS)
             start = number * self.interval
-            end = max(min(start + self.interval, self.duration), start + 0.001)
+            # The last one stands for what is left, which may be less than an interval or half of one more.
+            end = start + self.interval if number < self.count - 1 else max(self.duration, start + 0.001)
             box = f"{column * self.width},{row * self.height},{self.width},{self.height}"
             yield f"{clock(start)} --> {clock(end)}\n{address.format(sprite)}#xywh={box}\n"
 
@@ -55,7 +56,7 @@ def layout(duration: float, width: int, height: int, rotation: int) -> Layout:
         width, height = height, width
     scale = EDGE / max(width, height)
     interval = max(CLOSEST, duration / MOST)
-    count = min(max(math.ceil(duration / interval - 1e-9), 1), MOST)
+    count = min(max(round(duration / interval), 1), MOST)
     return Layout(interval, count, _even(width * scale), _even(height * scale), duration)
 
 

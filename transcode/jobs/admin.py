@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import date
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 
@@ -17,6 +17,8 @@ from media_library.models import Media
 from mediastream.access import visible_to
 from transcode.jobs import queueing
 from transcode.jobs.models import Job, Kind, State
+
+SHOWN = 10  # of an item's jobs, the latest
 
 # django-q2's own pages: its messages are not the jobs, and to change them there would only confuse the two.
 admin.site.unregister([model for model in (Failure, OrmQ, Schedule, Success) if admin.site.is_registered(model)])
@@ -31,15 +33,26 @@ def told(job: Job) -> str:
     return f"running{percent}{speed}"
 
 
-class _Shown:
-    """What the list of jobs and an item's own page both show."""
+def shown(job: Job) -> SafeString:
+    bar: SafeString | str = ""
+    if job.state == State.RUNNING and job.percent is not None:
+        bar = format_html(' <progress max="100" value="{}"></progress>', job.percent)
+    return format_html("{}{}", told(job), bar)
+
+
+@admin.register(Job)
+class JobAdmin(admin.ModelAdmin):
+    list_display = ("kind", "item", "progress", "reason", "took", "attempts", "created_at")
+    list_filter = ("state", "kind")
+    search_fields = ("media__title", "media__original_name")
+    list_select_related = ("media",)
+    fields = ("kind", "item", "progress", "reason", "log", "attempts", "created_at", "started_at", "ended_at")
+    readonly_fields = fields
+    actions = ("cancel", "retry")
 
     @admin.display(description="state")
     def progress(self, job: Job) -> SafeString:
-        bar = ""
-        if job.state == State.RUNNING and job.percent is not None:
-            bar = format_html(' <progress max="100" value="{}"></progress>', job.percent)
-        return format_html("{}{}", told(job), bar)
+        return shown(job)
 
     @admin.display(description="took")
     def took(self, job: Job) -> str:
@@ -50,17 +63,6 @@ class _Shown:
     @admin.display(description="FFmpeg's last lines")
     def log(self, job: Job) -> SafeString:
         return format_html("<pre>{}</pre>", job.tail) if job.tail else SafeString("none")
-
-
-@admin.register(Job)
-class JobAdmin(_Shown, admin.ModelAdmin):
-    list_display = ("kind", "item", "progress", "reason", "took", "attempts", "created_at")
-    list_filter = ("state", "kind")
-    search_fields = ("media__title", "media__original_name")
-    list_select_related = ("media",)
-    fields = ("kind", "item", "progress", "reason", "log", "attempts", "created_at", "started_at", "ended_at")
-    readonly_fields = fields
-    actions = ("cancel", "retry")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         """Of the items that this person may see."""
@@ -94,24 +96,11 @@ class JobAdmin(_Shown, admin.ModelAdmin):
         super().delete_model(request, obj)
 
 
-class JobInline(_Shown, admin.TabularInline):
-    """On an item's page: its latest jobs."""
-
-    model = Job
-    verbose_name_plural = "jobs"
-    fields = ("kind", "progress", "reason", "took", "attempts", "created_at")
-    readonly_fields = fields
-    show_change_link = True
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class MediaWithJobs(MediaAdmin):
-    """The library's page of an item, with its jobs: the library itself does not know of them."""
+    """The library's page of an item, with its jobs: the library itself does not know of them.
 
-    inlines = (JobInline,)
+    A table, and no inline form: scripts that upload by this form need not know of jobs either.
+    """
 
     actions = (*MediaAdmin.actions, "optimise", "encode", "pictures")
 
@@ -126,6 +115,21 @@ class MediaWithJobs(MediaAdmin):
     @admin.action(description="Make poster and thumbnails", permissions=["change"])
     def pictures(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
         self._ask(request, queryset, Kind.POSTER, Kind.THUMBNAILS)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Media | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "jobs")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Media | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return [*fieldsets, ("Jobs", {"fields": ("jobs",)})] if obj else fieldsets
+
+    @admin.display(description="latest")
+    def jobs(self, media: Media) -> SafeString:
+        rows = (
+            (reverse("admin:jobs_job_change", args=[job.pk]), job.get_kind_display(), shown(job), job.reason)
+            for job in Job.objects.filter(media=media)[:SHOWN]
+        )
+        return format_html_join("", '<div><a href="{}">{}</a>: {} {}</div>', rows) or SafeString("none")
 
     def _ask(self, request: HttpRequest, queryset: QuerySet[Media], *kinds: Kind) -> None:
         for media in queryset:

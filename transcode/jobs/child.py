@@ -20,16 +20,19 @@ NO_ROOM = os.strerror(errno.ENOSPC)
 FILE_TOO_LARGE = 25  # SIGXFSZ: the limit on its output, which is what the disk has
 
 
+NOTHING = Progress()
+
+
 class JobFailed(Exception):
     """The job cannot be done; the text says why, fit for a person."""
 
 
 @dataclass
 class Report:
-    """How far the present child is: written at home, read by the attempt's thread. `duration`: seconds, of the whole."""
+    """How far the present child is: written at home, read by the attempt's thread. `duration`: seconds of it all."""
 
     duration: float | None = None
-    progress: Progress = Progress()
+    progress: Progress = NOTHING
     lines: tuple[str, ...] = ()
 
     def shown(self) -> tuple[float | None, float | None, str]:

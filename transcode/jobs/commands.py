@@ -23,8 +23,10 @@ def thumbnails(executable: str, path: Path, folder: Path, video: int, layout: La
     source = ffmpeg.input(url, skip_frame="nokey", discard="nokey", **options)
     picture = (
         source[str(video)]
-        # One picture for each interval, the last key frame again where there is no newer one.
-        .filter("fps", fps=f"1/{layout.interval:.6f}", start_time=0)
+        # One picture for each interval, the last key frame again where there is no newer one; to the end, though
+        # that may lie far behind the last of them.
+        .filter("fps", fps=f"1/{layout.interval:.6f}", start_time=0, eof_action="pass")
+        .filter("tpad", stop=layout.count, stop_mode="clone")
         .filter("scale", w=layout.width, h=layout.height)
         .filter("setsar", sar=1)
         .filter("tile", layout=f"{COLUMNS}x{ROWS}")
