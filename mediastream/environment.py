@@ -25,6 +25,7 @@ from mediastream import chunking
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MEDIASTREAM_"
 MIB = 1024 * 1024
+ENCODERS = ("auto", "software", "nvenc", "qsv", "vaapi", "videotoolbox")  # transcode/encoders.py
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -55,6 +56,7 @@ class Environment:
     max_upload: int
     transcodes: int
     jobs: int
+    encoder: str
     recording_segment: float
     recording_reserve: int
     download_grace: float
@@ -70,7 +72,7 @@ KNOWN = {
     "MEDIASTREAM_ALLOWED_HOSTS", "MEDIASTREAM_TRUSTED_PROXIES", "MEDIASTREAM_DEBUG", "MEDIASTREAM_MAX_UPLOAD",
     "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG", "MEDIASTREAM_METRICS_TOKEN",
     "MEDIASTREAM_SENDFILE", "MEDIASTREAM_CHUNK_SIZE", "MEDIASTREAM_RECORDING_SEGMENT",
-    "MEDIASTREAM_RECORDING_RESERVE", "MEDIASTREAM_JOBS",
+    "MEDIASTREAM_RECORDING_RESERVE", "MEDIASTREAM_JOBS", "MEDIASTREAM_ENCODER",
 }  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def _typed(environ: Mapping[str, str]) -> Environment:
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
         ),
         jobs=reader.int("MEDIASTREAM_JOBS", default=2, validate=between(min=0, max=32)),
+        encoder=reader.str("MEDIASTREAM_ENCODER", default="auto", validate=validate.OneOf(ENCODERS)),
         recording_segment=reader.float("MEDIASTREAM_RECORDING_SEGMENT", default=10.0, validate=between(min=1, max=60)),
         recording_reserve=reader.int("MEDIASTREAM_RECORDING_RESERVE", default=1024 * MIB, validate=between(min=0)),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),

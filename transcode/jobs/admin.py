@@ -15,6 +15,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from media_library.admin import MediaAdmin
 from media_library.models import Media
 from mediastream.access import visible_to
+from transcode import hardware
 from transcode.jobs import queueing
 from transcode.jobs.models import Job, Kind, State
 
@@ -68,6 +69,10 @@ class JobAdmin(admin.ModelAdmin):
         """Of the items that this person may see."""
         seen = Media.objects.filter(visible_to(request.user))
         return super().get_queryset(request).filter(media__in=seen)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        told = {"encoder": hardware.chosen(), "trials": hardware.trials()}
+        return super().changelist_view(request, {**(extra_context or {}), **told})
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
