@@ -1,6 +1,7 @@
 """The job worker beside the real server: what it does, and what becomes of it and its jobs when something is killed."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -13,9 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
+from playwright.sync_api import Page, Response, expect
 
 from tests.media import Clips, run_ffmpeg
-from tests.system.harness import Server, command, wait_until
+from tests.system.harness import PASSWORD, Server, command, wait_until
 from tests.system.visiting import sign_in
 
 pytestmark = pytest.mark.system
@@ -195,3 +197,50 @@ def test_a_signal_ends_the_worker_with_the_server(own: Server, endless: Path, nu
     processes = own.job_processes()
     own.stop(number, seconds=10)
     assert not any(process.is_running() for process in processes)
+
+
+@pytest.mark.browser
+def test_the_bar_shows_what_is_there(page: Page, server: Server, clips: Clips) -> None:
+    added = server.add_media(clips["mpeg4.avi"])
+    (job,) = ids(server, "thumbnails", added["id"])
+    wait_until(lambda: row(server, job)["state"] == "done", SOON, "thumbnails")
+    sprites: list[Response] = []
+    page.on("response", lambda answer: sprites.append(answer) if "/thumbnails/" in answer.url else None)
+    page.goto(added["watch"])
+    bar = page.locator(".controls input")
+    area = bar.bounding_box()
+    assert area is not None
+    shown = page.locator(".trickplay")
+    expect(shown).to_be_hidden()
+    bar.hover(position={"x": area["width"] * 0.5, "y": area["height"] / 2})
+    expect(shown.locator("span")).to_have_text(re.compile("0:0[45]"))
+    expect(shown.locator("div")).to_have_css("background-position", re.compile(r"-320px 0px|-320px -0px"))
+    wait_until(lambda: page.wait_for_timeout(50) or [each.status for each in sprites] == [200], SOON, "the sprite")
+    if "SCREENSHOT" in os.environ:
+        page.screenshot(path=os.environ["SCREENSHOT"])
+    page.mouse.move(5, 5)
+    expect(shown).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_jobs_in_the_admin(page: Page, server: Server, item: str) -> None:
+    job = ask(server, "encode", item)
+    running(server, job)
+    page.goto("/accounts/login/?next=/admin/jobs/job/")
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    first = page.locator("#result_list tbody tr").first
+    expect(first).to_contain_text("Encode for browsers")
+    expect(first).to_contain_text(re.compile(r"running \d+ %, [\d.e+]+ times as fast"))
+    if "SCREENSHOT" in os.environ:
+        page.screenshot(path=os.environ["SCREENSHOT"].replace(".png", "-admin.png"))
+    first.locator("input.action-select").check()
+    page.locator("select[name=action]").select_option("cancel")
+    page.get_by_role("button", name=re.compile("^(Go|Run)")).click()
+    expect(page.locator(".messagelist")).to_contain_text("cancelled")
+    wait_until(lambda: not encoders(server), 20, "the encoder's end")
+    page.goto(f"/admin/media_library/media/{item}/change/")
+    expect(page.locator(".field-jobs")).to_contain_text("Encode for browsers: cancelled")
+    if "SCREENSHOT" in os.environ:
+        page.screenshot(path=os.environ["SCREENSHOT"].replace(".png", "-item.png"), full_page=True)
