@@ -34,10 +34,13 @@ def server(seeded: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def endless(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hours of what no browser plays: its encode does not end within a test."""
-    path = tmp_path_factory.mktemp("endless") / "endless.mp4"
-    run_ffmpeg(["-stream_loop", "1500", "-i", str(clips["yuv444.mp4"]), "-c", "copy", str(path)])
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hours of what no browser plays, in a few megabytes: its encode does not end within a test."""
+    folder = tmp_path_factory.mktemp("endless")
+    black, path = folder / "black.mp4", folder / "endless.mp4"
+    picture = ["-f", "lavfi", "-i", "color=black:size=1280x720:rate=25", "-t", "10"]
+    run_ffmpeg([*picture, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p", str(black)])
+    run_ffmpeg(["-stream_loop", "1500", "-i", str(black), "-c", "copy", str(path)])
     return path
 
 

@@ -101,13 +101,17 @@ class JobAdmin(admin.ModelAdmin):
         super().delete_model(request, obj)
 
 
-class MediaWithJobs(MediaAdmin):
+# What lies below has registered, perhaps with more on its page than the library's own.
+Registered: Any = type(admin.site.get_model_admin(Media)) if admin.site.is_registered(Media) else MediaAdmin
+
+
+class MediaWithJobs(Registered):  # type: ignore[misc]
     """The library's page of an item, with its jobs: the library itself does not know of them.
 
     A table, and no inline form: scripts that upload by this form need not know of jobs either.
     """
 
-    actions = (*MediaAdmin.actions, "optimise", "encode", "pictures")
+    actions = (*Registered.actions, "optimise", "encode", "pictures")
 
     @admin.action(description="Optimise for streaming (no loss; replaces the file)", permissions=["change"])
     def optimise(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
@@ -144,5 +148,6 @@ class MediaWithJobs(MediaAdmin):
         self.message_user(request, format_html("Queued; {} tells how far they are.", jobs), messages.SUCCESS)
 
 
-admin.site.unregister(Media)
+if admin.site.is_registered(Media):
+    admin.site.unregister(Media)
 admin.site.register(Media, MediaWithJobs)

@@ -6,6 +6,7 @@ call running was left by a dead one.
 
 import functools
 import os
+from datetime import timedelta
 
 import psutil
 from django.db import IntegrityError, transaction
@@ -21,6 +22,7 @@ from transcode.jobs.models import ENDED, HEAVY, UNFINISHED, Job, Kind, State
 LEASE = "jobs"
 TOPIC = "job"
 TASK = "transcode.jobs.running.run"
+KEPT = timedelta(days=30)
 MOST_ATTEMPTS = 3  # that ended with their worker; a file that kills it would do so for ever
 
 _FRESH = {"percent": None, "speed": None, "reason": "", "tail": "", "worker": 0, "started_at": None, "ended_at": None}
@@ -91,7 +93,7 @@ def put_back(job: int) -> None:
 
 def cancel(job: int) -> bool:
     """Whoever runs it sees it within a second, and ends its FFmpeg. False if it was over."""
-    ended = {"ended_at": timezone.now(), "reason": "Cancelled."}
+    ended = {"ended_at": timezone.now(), "worker": 0}
     if not Job.objects.filter(pk=job, state__in=UNFINISHED).update(state=State.CANCELLED, **ended):
         return False
     tell(job)
@@ -114,9 +116,11 @@ def retry(job: int) -> bool:
 def recover() -> None:
     """Under the lease: messages of before are taken back, and each unfinished job is delivered once, at once.
 
-    A message that a dead worker had taken would be delivered again only after the longest job's time.
+    A message that a dead worker had taken would be delivered again only after the longest job's time. Rows of jobs that
+    ended long ago go.
     """
     with transaction.atomic():
+        Job.objects.filter(state__in=ENDED, ended_at__lt=timezone.now() - KEPT).delete()
         OrmQ.objects.all().delete()
         _put_back_lost(Job.objects.filter(state=State.RUNNING))
         for job in Job.objects.filter(state=State.QUEUED).order_by("created_at").values_list("pk", flat=True):

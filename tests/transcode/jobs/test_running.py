@@ -5,11 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from media_library import ingest
@@ -214,6 +216,14 @@ def test_what_a_dead_worker_left_is_taken_up_and_given_up_in_the_end(clips: Clip
     running.run(job.pk)
     job.refresh_from_db()
     assert (job.state, job.attempts) == (State.DONE, 1)
+
+
+def test_what_ended_long_ago_is_forgotten(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    old, new = done(Kind.POSTER, media), done(Kind.POSTER, media)
+    Job.objects.filter(pk=old.pk).update(ended_at=timezone.now() - queueing.KEPT - timedelta(days=1))
+    queueing.recover()
+    assert [job.pk for job in Job.objects.all()] == [new.pk]
 
 
 def test_only_the_jobs_of_dead_processes_are_orphans(clips: Clips) -> None:
