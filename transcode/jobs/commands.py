@@ -49,8 +49,10 @@ def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, 
     return _compiled(_mp4([source[str(index)] for index in streams], target, kept), executable)
 
 
-def encode(executable: str, path: Path, target: Path, video: int | None, audio: Sequence[int]) -> list[str]:
-    """H.264 in 8 bit 4:2:0 and AAC, which every browser plays, in the size it has."""
+def encode(
+    executable: str, path: Path, target: Path, video: int | None, audio: Sequence[int], text: Sequence[int] = ()
+) -> list[str]:
+    """H.264 in 8 bit 4:2:0 and AAC, which every browser plays, in the size it has. `text`: subtitles to be kept."""
     url, options = stored_input(path)
     source = ffmpeg.input(url, **options)
     streams, chosen = [source[str(index)] for index in audio], {"c:a": "aac", "b:a": "160k", "ac": 2}
@@ -60,6 +62,9 @@ def encode(executable: str, path: Path, target: Path, video: int | None, audio: 
         chosen |= {"c:v": "libx264", "preset": "fast", "crf": 20}
         # A key frame every two seconds: what a seek, or a segment, begins with.
         chosen |= {"force_key_frames": "expr:gte(t,n_forced*2)"}
+    if text:
+        streams += [source[str(index)] for index in text]
+        chosen |= {"c:s": "mov_text"}
     return _compiled(_mp4(streams, target, chosen), executable)
 
 

@@ -76,10 +76,13 @@ def encode_anew(attempt: "Attempt") -> str:
     media, facts = attempt.media, attempt.media.facts
     if media.browser_type and facts.first("video") is not None:
         return "Browsers play it as it is."
-    audio = [index for index, stream in enumerate(facts.streams) if stream.kind == "audio"]
+    numbered = list(enumerate(facts.streams))
+    audio = [index for index, stream in numbered if stream.kind == "audio"]
+    text = [index for index, stream in numbered if stream.kind == "subtitle" and stream.codec in TEXT]
 
     def command(target: Path) -> list[str]:
-        return commands.encode(ffmpeg.executable(settings.FFMPEG), media.path, target, facts.first("video"), audio)
+        executable = ffmpeg.executable(settings.FFMPEG)
+        return commands.encode(executable, media.path, target, facts.first("video"), audio, text)
 
     return _replace(attempt, command, room=0)
 

@@ -33,7 +33,7 @@ class Owner:
     async def _run(self) -> None:
         pause = 1.0
         while True:
-            if await asyncio.to_thread(asking.worker_runs):
+            if not await self._free():
                 await asyncio.sleep(LOOK)
                 continue
             began = asyncio.get_running_loop().time()
@@ -41,6 +41,13 @@ class Owner:
             lived = asyncio.get_running_loop().time() - began
             pause = 1.0 if lived > STEADY else min(2 * pause, SLOWEST)
             await asyncio.sleep(pause)
+
+    async def _free(self) -> bool:
+        try:
+            return not await asyncio.to_thread(asking.worker_runs)
+        except OSError as fault:  # no descriptor is left, for one
+            logger.warning("whether a job worker runs cannot be told: %s", fault)
+            return False
 
     async def _serve(self) -> None:
         try:

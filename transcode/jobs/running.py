@@ -7,10 +7,12 @@ progress is written, and a job that was cancelled or deleted is left.
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
 from typing import Any, TypeVar
 
+from django.db import OperationalError
 from django_q.exceptions import TimeoutException
 
 from media_library.models import Media
@@ -23,6 +25,7 @@ from transcode.jobs.models import Job, Kind, State
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 EVERY = 1.0  # seconds
+FINISH_TRIES = 30
 CLEANING_UP = 10.0  # seconds a cancelled coroutine may take to end its child
 
 
@@ -59,7 +62,12 @@ class Attempt:
         self._told = now
         percent, speed, tail = now
         fields = {"percent": percent, "speed": speed, "tail": tail} if changed else {"worker": os.getpid()}
-        if not queueing.report(self._job, **fields):
+        try:
+            wanted = queueing.report(self._job, **fields)
+        except OperationalError as fault:  # the disk is full, or somebody writes for long; the next look may do
+            logger.warning("progress cannot be written job=%d: %s", self._job, fault)
+            return
+        if not wanted:
             raise Left
 
 
@@ -80,15 +88,26 @@ def run(job: int) -> None:
         state, reason = _outcome(claimed, attempt)
     except Left:
         logger.info("job left job=%d kind=%s item=%s", job, claimed.kind, claimed.media_id)
-        queueing.finish(claimed, State.CANCELLED)
+        _finish(claimed, State.CANCELLED)
         return
     except BaseException:
         queueing.put_back(job)
         raise
     percent, speed, tail = attempt.report.shown()
     done = {"percent": 100.0} if state == State.DONE else {"percent": percent}
-    queueing.finish(claimed, state, reason=reason, speed=speed, tail=tail, **done)
+    _finish(claimed, state, reason=reason, speed=speed, tail=tail, **done)
     logger.info("job %s job=%d kind=%s item=%s: %s", state, job, claimed.kind, claimed.media_id, reason or "-")
+
+
+def _finish(job: Job, state: State, **fields: Any) -> None:
+    """A row that stayed as it is would say for ever that it runs. Raises OperationalError in the end."""
+    for _ in range(FINISH_TRIES - 1):
+        try:
+            return queueing.finish(job, state, **fields)
+        except OperationalError as fault:
+            logger.warning("the end of a job cannot be written job=%d: %s", job.pk, fault)
+            time.sleep(EVERY)
+    return queueing.finish(job, state, **fields)
 
 
 def _outcome(job: Job, attempt: Attempt) -> tuple[State, str]:

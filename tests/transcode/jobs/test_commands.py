@@ -57,7 +57,9 @@ def test_remuxes_copy(hevc: bool, text: bool, there: list[str], not_there: list[
 
 
 def test_encodes_are_what_every_browser_plays() -> None:
-    argv = commands.encode("ffmpeg", SOURCE, TARGET, 0, [1, 3])
+    argv = commands.encode("ffmpeg", SOURCE, TARGET, 0, [1, 3], [4])
+    assert has(argv, "-map", "0:4", "-f", "mp4")
+    assert has(argv, "-c:s", "mov_text")
     check_common(argv)
     assert "format=pix_fmts=yuv420p" in argv[argv.index("-filter_complex") + 1]
     for words in (("-c:v", "libx264"), ("-c:a", "aac"), ("-map", "0:1"), ("-map", "0:3"), ("-movflags", "+faststart")):

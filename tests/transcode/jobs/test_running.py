@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -189,6 +190,25 @@ def test_why_it_failed(code: int, said: str, reason: str) -> None:
 def test_what_is_no_ffmpeg_is_not_believed(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds.commands, "encode", lambda *_, **__: ["echo", "hello"])
     assert "progress cannot be read" in done(Kind.ENCODE, make_clip(clips, "mpeg4.avi")).reason
+
+
+def test_a_database_that_is_full_for_a_while_costs_no_job(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its row would say for ever that it runs."""
+    real, failures = Job.objects.filter, iter(range(6))
+
+    def filtered(*given: object, **wanted: object) -> object:
+        if wanted.get("state") == State.RUNNING and "pk" in wanted and next(failures, None) is not None:
+            raise OperationalError("database or disk is full")
+        return real(*given, **wanted)
+
+    media = make_clip(clips, "silent.mp4")
+    job = queueing.enqueue(Kind.POSTER, media)
+    monkeypatch.setattr(running, "EVERY", 0.05)
+    monkeypatch.setattr(Job.objects, "filter", filtered)
+    running.run(job.pk)
+    monkeypatch.undo()
+    assert next(failures, None) is None
+    assert Job.objects.get(pk=job.pk).state == State.DONE
 
 
 def test_a_heavy_one_waits_for_the_other(clips: Clips) -> None:
