@@ -82,6 +82,7 @@ def _video_options(profile: Profile, encoder: Encoder) -> dict[str, Any]:
     return {
         "vcodec": encoder.codec,
         **dict(encoder.options),
+        **({"preset": profile.preset} if encoder is SOFTWARE else {}),  # hardware has other names for them
         "video_bitrate": profile.video_bitrate,
         "maxrate": profile.video_bitrate,
         "bufsize": 2 * profile.video_bitrate,

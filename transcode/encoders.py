@@ -34,7 +34,7 @@ SOFTWARE = Encoder(
     "software",
     "libx264",
     # zerolatency: the first picture leaves at once instead of after forty frames of lookahead.
-    (("preset", "veryfast"), ("tune", "zerolatency")),
+    (("tune", "zerolatency"),),
     limits=SOFTWARE_LIMITS,
 )
 HARDWARE = (
