@@ -32,7 +32,7 @@ class MediaAdmin(admin.ModelAdmin):
         ),
     )
     readonly_fields = ("original_name", "state", "reason", "length", "shown_size", "content_type", "stream_list")
-    actions = ("retry_probe",)
+    actions: tuple[str, ...] = ("retry_probe",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Media | None = None) -> Any:
         """Before the upload there is nothing found to show."""

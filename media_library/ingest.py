@@ -59,8 +59,10 @@ def describe(media: Media, name: str, size: int) -> None:
     media.title = media.title or path.stem.replace("_", " ")[:200]
 
 
-def save(media: Media) -> None:
-    """Store the file of a new or changed item, then its row; a file whose row failed is taken away again."""
+def save(media: Media, *, wait: bool = False) -> None:
+    """Store the file of a new or changed item, then its row; a file whose row failed is taken away again.
+
+    `wait`: until its picture is made, for callers that nobody watches."""
     replaced = Media.objects.filter(pk=media.pk).values_list("file", "poster").first()
     changed = replaced is None or replaced[0] != media.file.name
     if changed:
@@ -75,7 +77,7 @@ def save(media: Media) -> None:
         raise
     if changed:
         transaction.on_commit(functools.partial(forget, *(replaced or ())))
-        tell_ready(media)
+        tell_ready(media, wait=wait)
 
 
 def _store(media: Media) -> None:
@@ -85,11 +87,11 @@ def _store(media: Media) -> None:
         media.file.save(media.file.name or "", media.file.file, save=False)
 
 
-def tell_ready(media: Media) -> None:
+def tell_ready(media: Media, *, wait: bool = False) -> None:
     """Let higher floors do their part; their failure is theirs, the item is stored."""
     if media.state != State.READY:
         return
-    for _receiver, outcome in media_ready.send_robust(Media, media=media):
+    for _receiver, outcome in media_ready.send_robust(Media, media=media, wait=wait):
         if isinstance(outcome, Exception):
             logger.error("after storing %s: %s", media.pk, outcome)
 
@@ -121,7 +123,7 @@ def add_file(
     describe(media, path.name, path.stat().st_size)
     with path.open("rb") as content:
         media.file = File(content, name=path.name)
-        save(media)
+        save(media, wait=True)
     return media
 
 

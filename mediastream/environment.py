@@ -25,6 +25,7 @@ from mediastream import chunking
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MEDIASTREAM_"
 MIB = 1024 * 1024
+ENCODERS = ("auto", "software", "nvenc", "qsv", "vaapi", "videotoolbox")  # transcode/encoders.py
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -54,6 +55,9 @@ class Environment:
     sendfile: Sendfile | None
     max_upload: int
     transcodes: int
+    jobs: int
+    encoder: str
+    profiles: dict[str, tuple[int, str | None]]
     recording_segment: float
     recording_reserve: int
     download_grace: float
@@ -69,7 +73,7 @@ KNOWN = {
     "MEDIASTREAM_ALLOWED_HOSTS", "MEDIASTREAM_TRUSTED_PROXIES", "MEDIASTREAM_DEBUG", "MEDIASTREAM_MAX_UPLOAD",
     "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG", "MEDIASTREAM_METRICS_TOKEN",
     "MEDIASTREAM_SENDFILE", "MEDIASTREAM_CHUNK_SIZE", "MEDIASTREAM_RECORDING_SEGMENT",
-    "MEDIASTREAM_RECORDING_RESERVE",
+    "MEDIASTREAM_RECORDING_RESERVE", "MEDIASTREAM_JOBS", "MEDIASTREAM_ENCODER", "MEDIASTREAM_PROFILES",
 }  # fmt: skip
 
 
@@ -106,6 +110,9 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         transcodes=reader.int(
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
         ),
+        jobs=reader.int("MEDIASTREAM_JOBS", default=2, validate=between(min=0, max=32)),
+        encoder=reader.str("MEDIASTREAM_ENCODER", default="auto", validate=validate.OneOf(ENCODERS)),
+        profiles=_profiles(reader),
         recording_segment=reader.float("MEDIASTREAM_RECORDING_SEGMENT", default=10.0, validate=between(min=1, max=60)),
         recording_reserve=reader.int("MEDIASTREAM_RECORDING_RESERVE", default=1024 * MIB, validate=between(min=0)),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),
@@ -142,6 +149,21 @@ def _sendfile(reader: "_Reader", trusted_proxies: list[str]) -> Sendfile | None:
 def _check_sendfile(text: str | None) -> None:
     if text is not None and _SENDFILE.fullmatch(text) is None:
         raise ValidationError(f"{text} is neither x-sendfile nor x-accel-redirect=/path/")
+
+
+PROFILES = ("360p", "480p", "720p", "1080p")  # transcode/profiles.py
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")  # those that keep up with playing
+_PROFILE = re.compile(rf"({'|'.join(PROFILES)})=([1-9][0-9]{{1,5}})k(?:/({'|'.join(PRESETS)}))?", re.ASCII)
+
+
+def _profiles(reader: "_Reader") -> dict[str, tuple[int, str | None]]:
+    """By name: bits a second of video, and the preset, None for the usual one."""
+    listed: list[str] = reader.list("MEDIASTREAM_PROFILES", default=[])
+    matches = [_PROFILE.fullmatch(text.strip()) for text in listed]
+    if None in matches:
+        wrong = listed[matches.index(None)]
+        raise ValueError(f"MEDIASTREAM_PROFILES: {wrong} is not like 720p=2500k or 720p=2500k/superfast")
+    return {match[1]: (1000 * int(match[2]), match[3]) for match in matches if match is not None}
 
 
 def bracketed(host: str) -> str:

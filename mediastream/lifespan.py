@@ -20,6 +20,8 @@ from mediastream.faults import fault_response
 from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
+from transcode import hardware
+from transcode.jobs import owner
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = 0.5  # seconds
@@ -49,6 +51,9 @@ def open_all() -> None:
     load_all()
     logger.info("FFmpeg: %s", ffmpeg.executable(settings.FFMPEG))
     changes.begin()
+    hardware.begin(settings.ENCODER, ffmpeg.executable(settings.FFMPEG))
+    if settings.JOBS:
+        owner.begin()
 
 
 def load_all() -> None:
@@ -63,6 +68,8 @@ def load_all() -> None:
 
 async def close_all() -> None:
     drain.begin()
+    await owner.end()
+    await hardware.end()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

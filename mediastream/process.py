@@ -12,6 +12,7 @@ After kvmd's aioproc: TERM, a grace, KILL, reap; and whoever stops a child may b
 """
 
 import asyncio
+import ctypes
 import errno
 import logging
 import os
@@ -20,7 +21,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -31,6 +32,7 @@ PIPE = asyncio.subprocess.PIPE
 DEVNULL = asyncio.subprocess.DEVNULL
 TAIL_LINES = 40
 LINE_BYTES = 500
+PR_SET_PDEATHSIG = 1  # prctl(2)
 DESCRIPTORS = 12  # to start a child takes nine, most of them for a moment
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 SECRET_PREFIXES = ("MEDIASTREAM_", "DATABASE_URL", "REDIS_URL", "AWS_")
@@ -46,11 +48,14 @@ def running() -> Counter[str]:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may use at most; None is no limit. Bytes, CPU seconds, bytes of one written file."""
+    """What a child may use at most; None is no limit. Bytes, CPU seconds, bytes of one written file.
+
+    `niceness`: 0 to 19, by which it gives way to others (nice(1))."""
 
     address_space: int | None = None
     cpu_seconds: int | None = None
     file_size: int | None = None
+    niceness: int = 0
 
     def argv(self) -> list[str]:
         given = {"--as": self.address_space, "--cpu": self.cpu_seconds, "--fsize": self.file_size}
@@ -59,6 +64,7 @@ class Limits:
             "--core=0",
             *(f"{flag}={value}" for flag, value in given.items() if value is not None),
             "--",
+            *(["nice", "-n", str(self.niceness)] if self.niceness else []),
         ]
 
 
@@ -122,14 +128,15 @@ class Child:
         stdin: bytes | None = None,
         *,
         fed: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> Self:
         """Start `argv`. Raises FileNotFoundError if there is no such program, OSError if none can be started.
 
         `stdin`: what it finds there; unlike its arguments, no other user of the machine sees it. `fed`: it finds
-        there what is offered to it.
+        there what is offered to it. `environment`: None is ours without secrets; a program of ours needs its own.
         Shielded: a cancellation between fork and return would leave a child that nobody owns.
         """
-        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed))
+        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed, environment))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -137,7 +144,15 @@ class Child:
             raise
 
     @classmethod
-    async def _start(cls, argv: Sequence[str], limits: Limits, stdout: int, stdin: bytes | None, fed: bool) -> Self:
+    async def _start(
+        cls,
+        argv: Sequence[str],
+        limits: Limits,
+        stdout: int,
+        stdin: bytes | None,
+        fed: bool,
+        environment: Mapping[str, str] | None,
+    ) -> Self:
         # setpriv would start and then say 127, which looks like the program's own failure.
         if shutil.which(argv[0]) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
@@ -148,7 +163,7 @@ class Child:
                 stdin=PIPE if fed else source,
                 stdout=stdout,
                 stderr=PIPE,
-                env=child_environment(),
+                env=child_environment() if environment is None else dict(environment),
                 start_new_session=True,
             )
         return cls(process, os.path.basename(argv[0]))
@@ -280,6 +295,24 @@ async def run(
     finally:
         await child.stop()
     return Finished(returncode, bytes(said[:max_stdout]), child.stderr)
+
+
+def forks_die_with_us() -> None:
+    """Have the kernel kill each process that is forked from this one, and theirs, when its parent dies.
+
+    For a library that forks by itself: a kill -9 of one process ends all below it (prctl(2), PR_SET_PDEATHSIG).
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def in_child() -> None:
+        nonlocal parent
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+        parent = os.getpid()
+
+    os.register_at_fork(after_in_child=in_child)
 
 
 def detach(argv: Sequence[str]) -> None:

@@ -15,6 +15,8 @@ SECRET_KEY = ENVIRONMENT.secret_key
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 FFMPEG = ENVIRONMENT.ffmpeg
 TRANSCODES = ENVIRONMENT.transcodes
+JOBS = ENVIRONMENT.jobs
+ENCODER = ENVIRONMENT.encoder
 RECORDINGS = DATA_DIR / "recordings"
 RECORDING_SEGMENT = ENVIRONMENT.recording_segment
 RECORDING_RESERVE = ENVIRONMENT.recording_reserve
@@ -29,6 +31,8 @@ INSTALLED_APPS = [
     "mediastream.live",
     "media_library",
     "transcode",
+    "django_q",
+    "transcode.jobs",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -90,6 +94,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 MEDIA_ROOT = DATA_DIR / "media"
+THUMBNAILS = MEDIA_ROOT / "thumbnails"
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_URL = "/static/"
 
@@ -102,6 +107,24 @@ REQUEST_BODY_BOUNDS = Bounds(
     (re.compile(r"/admin/media_library/media/(add|[0-9a-f-]{36}/change)/"),),
     TEMPORARY,
 )
+
+# The rows of transcode.jobs say what is to be done and what was; django-q2 hands it to the job worker's processes.
+Q_CLUSTER = {
+    "name": "mediastream",
+    "orm": "default",
+    "workers": max(JOBS, 1),
+    # A job ends by its own bounds long before; and a message may wait behind jobs of that length.
+    "timeout": 7 * 3600,
+    "retry": 15 * 3600,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,  # our rows tell
+    "catch_up": False,
+    "scheduler": False,
+    "queue_limit": 1,
+    "poll": 0.5,  # seconds; a read, which in WAL mode keeps nobody waiting
+    "guard_cycle": 1,
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -136,5 +159,7 @@ LOGGING = {
         # A scanner's wrong Host header is answered by 400; a traceback for each would drown the rest too.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "asyncio": {"level": "WARNING"},
+        # It tells of each of its processes and messages.
+        "django-q": {"level": "WARNING"},
     },
 }

@@ -13,6 +13,7 @@ admin.site.index_title = "Library, cameras and people"
 urlpatterns = [
     path("", include("media_library.views")),
     path("", include("transcode.views")),
+    path("", include("transcode.thumbnail_views")),
     path("live/<slug:slug>/recording/save", keeping.save, name="save_recording"),
     path("live/", include(("mediastream.live.views", "live"))),
     path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),

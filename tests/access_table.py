@@ -35,7 +35,7 @@ ROWS = {
     "accounts/logout/": "form",
     "admin/": "admin",
     "admin/(?P<url>.*)$": "admin",
-    "admin/^(?P<app_label>live|media_library|auth)/$": "admin",
+    "admin/^(?P<app_label>live|jobs|media_library|auth)/$": "admin",
     "admin/autocomplete/": "admin",
     "admin/jsi18n/": "admin",
     "admin/login/": "form",
@@ -57,11 +57,13 @@ ROWS = {
     "media/<uuid:media_id>/file": "item",
     "media/<uuid:media_id>/poster.jpg": "item",
     "media/<uuid:media_id>/stream.mp4": "item",
+    "media/<uuid:media_id>/thumbnails.vtt": "item",
+    "media/<uuid:media_id>/thumbnails/<int:number>.jpg": "item",
     "metrics": "metrics",
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
 }
-for _model in ("auth/group", "auth/user", "live/camera", "media_library/media"):
+for _model in ("auth/group", "auth/user", "jobs/job", "live/camera", "media_library/media"):
     for _page in (
         "",
         "<path:object_id>/",
@@ -87,7 +89,14 @@ class Case:
 
     def path(self, item: str, slug: str) -> str:
         """`item`, `slug`: of this visibility."""
-        values = {"media_id": item, "slug": slug, "name": "mediastream/icon.svg", "app_label": "auth", "url": "nowhere"}
+        values = {
+            "media_id": item,
+            "slug": slug,
+            "name": "mediastream/icon.svg",
+            "app_label": "auth",
+            "number": "0",
+            "url": "nowhere",
+        }
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda match: values[match[1]], self.route)
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: values.get(match[1], "1"), path)
         return "/" + re.sub(r"[\^$]", "", path)

@@ -6,7 +6,9 @@ class TranscodeConfig(AppConfig):
     verbose_name = "Transcoding"
 
     def ready(self) -> None:
-        from media_library.signals import media_ready
-        from transcode.posters import make_poster
+        from django.db.models.signals import post_delete
 
-        media_ready.connect(make_poster)
+        from media_library.models import Media
+        from transcode.thumbnails import forget
+
+        post_delete.connect(forget, Media)

@@ -9,27 +9,43 @@ from typing import Any
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
-from transcode.profiles import Profile
+from transcode.encoders import SOFTWARE, Encoder
+from transcode.profiles import PROFILES, Profile
 
 # No console, nothing read from stdin (a q on it would end the encode), and levels named on each line.
 GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "level+error")
 
 
 def progressive(
-    executable: str, path: Path, profile: Profile, start: float, *, video: int | None, audio: int | None
+    executable: str,
+    path: Path,
+    profile: Profile,
+    start: float,
+    *,
+    video: int | None,
+    audio: int | None,
+    encoder: Encoder = SOFTWARE,
 ) -> list[str]:
     """A fragmented MP4 from `start` seconds on, to stdout. `video`, `audio`: which streams, by their index."""
     source = _open(path, start)
     streams = []
     options: dict[str, Any] = {}
     if video is not None:
-        streams.append(_scaled(source[str(video)], profile.height))
-        options |= _video_options(profile)
+        streams.append(_handed(scaled(source[str(video)], profile.height), encoder))
+        options |= _video_options(profile, encoder)
     if audio is not None:
         streams.append(source[str(audio)])
         options |= {"acodec": "aac", "audio_bitrate": profile.audio_bitrate, "ac": 2}
     output = ffmpeg.output(*streams, "pipe:1", **options, **_fragmented())
-    return _compiled(output, executable)
+    return compiled(output, executable, *(encoder.device if video is not None else ()))
+
+
+def trial(executable: str, encoder: Encoder) -> list[str]:
+    """One black picture, encoded as a stream would be, and thrown away."""
+    # 320 by 240: hardware has least sizes, NVENC 145 by 49.
+    black = _handed(ffmpeg.input("color=black:size=320x240:rate=25", f="lavfi"), encoder)
+    options = _video_options(PROFILES["360p"], encoder)
+    return compiled(ffmpeg.output(black, "pipe:1", vframes=1, f="null", **options), executable, *encoder.device)
 
 
 def poster(executable: str, path: Path, at: float, width: int, *, video: int) -> list[str]:
@@ -39,7 +55,7 @@ def poster(executable: str, path: Path, at: float, width: int, *, video: int) ->
     # of them, so they are made small first.
     picture = source[str(video)].filter("scale", w=width, h=-2).filter("thumbnail", n=25)
     output = picture.output("pipe:1", vframes=1, f="image2pipe", vcodec="mjpeg", **{"q:v": 4})
-    return _compiled(output, executable)
+    return compiled(output, executable)
 
 
 def _open(path: Path, start: float) -> Any:
@@ -48,24 +64,30 @@ def _open(path: Path, start: float) -> Any:
     return ffmpeg.input(url, **({"ss": f"{start:.3f}"} if start > 0 else {}), **options)
 
 
-def _scaled(video: Any, height: int) -> Any:
+def scaled(video: Any, height: int) -> Any:
+    """At most `height` lines of 4:2:0 with square pixels."""
     # min() never blows up; -2 keeps the ratio with an even width, which 4:2:0 needs; so does trunc(/2)*2.
     scaled = video.filter("scale", w=-2, h=f"trunc(min({height},ih)/2)*2")
     # Non-square pixels would be shown too narrow by players that ignore the MP4's own ratio.
     return scaled.filter("setsar", sar=1).filter("format", pix_fmts="yuv420p")
 
 
-def _video_options(profile: Profile) -> dict[str, Any]:
+def _handed(video: Any, encoder: Encoder) -> Any:
+    """In the pixels, and the memory, that the encoder takes."""
+    pictures = video if encoder.pixels == "yuv420p" else video.filter("format", pix_fmts=encoder.pixels)
+    return pictures.filter("hwupload") if encoder.upload else pictures
+
+
+def _video_options(profile: Profile, encoder: Encoder) -> dict[str, Any]:
     return {
-        "vcodec": "libx264",
-        "preset": "veryfast",
+        "vcodec": encoder.codec,
+        **dict(encoder.options),
+        **({"preset": profile.preset} if encoder is SOFTWARE else {}),  # hardware has other names for them
         "video_bitrate": profile.video_bitrate,
         "maxrate": profile.video_bitrate,
         "bufsize": 2 * profile.video_bitrate,
         # A key frame every two seconds starts a fragment: what a player waits for at a start or seek.
         "force_key_frames": "expr:gte(t,n_forced*2)",
-        # The first picture leaves at once instead of after forty frames of lookahead.
-        "tune": "zerolatency",
     }
 
 
@@ -84,5 +106,6 @@ def _fragmented() -> dict[str, Any]:
     }
 
 
-def _compiled(output: Any, executable: str) -> list[str]:
-    return [str(word) for word in output.global_args(*GLOBAL).compile(cmd=executable)]
+def compiled(output: Any, executable: str, *device: str) -> list[str]:
+    """Words of the command line. `device`: global options that open one."""
+    return [str(word) for word in output.global_args(*device, *GLOBAL).compile(cmd=executable)]

@@ -1,8 +1,7 @@
-"""A picture for each video, made inside the call that stored it."""
+"""A picture for each video."""
 
 import functools
-import logging
-from typing import Any
+from pathlib import Path
 
 from django.conf import settings
 from django.core.files.base import ContentFile
@@ -10,43 +9,53 @@ from django.db import transaction
 
 from media_library.ingest import forget
 from media_library.models import Media
-from mediastream import ffmpeg, homeloop, process
+from mediastream import ffmpeg, process
 from mediastream.ffmpeg import last_words
 from mediastream.process import ChildTimeout, Limits
 from transcode import argv
 
-logger = logging.getLogger(__name__)
 DEADLINE = 20.0  # seconds
 WIDTH = 640  # pixels
 MAX_BYTES = 4 * 1024 * 1024
 # Memory: a picture of 8192 by 8192 with its references takes 2 GB to decode.
-LIMITS = Limits(address_space=6 * 1024**3, cpu_seconds=40)
+LIMITS = Limits(address_space=6 * 1024**3, cpu_seconds=40, niceness=5)
 
 
-def make_poster(sender: type[Media], media: Media, **kwargs: Any) -> None:
-    """Receives media_ready. A video without a poster is still a video: a failure is logged, not raised."""
-    video = media.facts.first("video")
-    if video is None:
-        return
-    at = min((media.duration or 0.0) * 0.1, 30.0)
-    command = argv.poster(ffmpeg.executable(settings.FFMPEG), media.path, at, WIDTH, video=video)
+class NoPicture(Exception):
+    """FFmpeg made none; the text says why."""
+
+
+def command(path: Path, duration: float | None, video: int) -> list[str]:
+    at = min((duration or 0.0) * 0.1, 30.0)
+    return argv.poster(ffmpeg.executable(settings.FFMPEG), path, at, WIDTH, video=video)
+
+
+async def picture(argv: list[str]) -> bytes:
+    """The JPEG. Raises NoPicture."""
     try:
-        finished = homeloop.call(process.run(command, DEADLINE, LIMITS, MAX_BYTES), DEADLINE + 5)
+        finished = await process.run(argv, DEADLINE, LIMITS, MAX_BYTES)
     except (ChildTimeout, OSError) as fault:
-        logger.warning("no poster for %s: %s", media.pk, fault)
-        return
+        raise NoPicture(str(fault)) from None
     if finished.returncode != 0 or not finished.stdout:
-        logger.warning("no poster for %s: %s", media.pk, last_words(finished.stderr))
-        return
-    _keep(media, finished.stdout)
+        raise NoPicture(last_words(finished.stderr))
+    return finished.stdout
 
 
-def _keep(media: Media, jpeg: bytes) -> None:
-    replaced = media.poster.name or ""
+def keep(media: Media, jpeg: bytes) -> bool:
+    """Store it, if the item still has the file it was made of."""
+    of = media.file.name
     media.poster.save("poster.jpg", ContentFile(jpeg), save=False)
+    made = media.poster.name or ""
     try:
-        media.save(update_fields=["poster"])
-    except BaseException:  # the item was deleted meanwhile, for one
-        forget(media.poster.name or "")
+        with transaction.atomic():
+            row = Media.objects.select_for_update().filter(pk=media.pk, file=of).first()
+            if row is not None:
+                replaced, row.poster.name = row.poster.name or "", made
+                row.save(update_fields=["poster"])
+                transaction.on_commit(functools.partial(forget, replaced))
+    except BaseException:
+        forget(made)
         raise
-    transaction.on_commit(functools.partial(forget, replaced))
+    if row is None:
+        forget(made)
+    return row is not None

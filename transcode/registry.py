@@ -7,12 +7,12 @@ from mediastream.bodies import ProcessBody
 from mediastream.errors import Busy, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
 from mediastream.process import Child, Limits
+from transcode.encoders import SOFTWARE_LIMITS
 
 FIRST_BYTE = 20.0  # seconds FFmpeg may take to its first byte: opening, seeking, the first group of pictures
 RETRY_AFTER = 5  # seconds
 
-# Twice what 8K video takes; a file made to eat memory ends here and not in the server.
-LIMITS = Limits(address_space=8 * 1024**3)
+LIMITS = SOFTWARE_LIMITS
 
 _running = 0
 
@@ -22,18 +22,21 @@ def running() -> int:
     return _running
 
 
-async def open_transcode(argv: list[str], limit: int, most: int = chunking.MOST) -> ProcessBody:
+async def open_transcode(
+    argv: list[str], limit: int, most: int = chunking.MOST, limits: Limits = LIMITS
+) -> ProcessBody:
     """Start FFmpeg and wait for its first bytes, so that a failure can still be an HTTP error.
 
-    `limit`: how many may run at once; `most`: bytes of a chunk. Raises Busy past that limit and when no byte comes
-    in time, TranscodeFailed when FFmpeg ends without one. The body owns the child and its place from here on.
+    `limit`: how many may run at once; `most`: bytes of a chunk; `limits`: of FFmpeg. Raises Busy past that limit and
+    when no byte comes in time, TranscodeFailed when FFmpeg ends without one. The body owns the child and its place
+    from here on.
     """
     global _running
     if _running >= limit:
         raise Busy(f"All {limit} places for transcoding are taken; try again in a moment.", RETRY_AFTER)
     _running += 1
     try:
-        child = await _spawn(argv)
+        child = await _spawn(argv, limits)
         release = drain.on_begin(child.kill)
         try:
             return ProcessBody(child, await _first_bytes(child), _leave, most)
@@ -52,9 +55,9 @@ def _leave() -> None:
     _running -= 1
 
 
-async def _spawn(argv: list[str]) -> Child:
+async def _spawn(argv: list[str], limits: Limits) -> Child:
     try:
-        return await Child.spawn(argv, LIMITS)
+        return await Child.spawn(argv, limits)
     except OSError as fault:
         raise system_fault(fault) or TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
 

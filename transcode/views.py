@@ -1,5 +1,6 @@
 """A stored item, transcoded on the fly as one progressive stream."""
 
+import logging
 import uuid
 
 from django.conf import settings
@@ -8,12 +9,16 @@ from django.urls import path
 
 from media_library.items import Item, right_to
 from mediastream import access, ffmpeg, homeloop
-from mediastream.errors import Unknown
+from mediastream.bodies import ProcessBody
+from mediastream.errors import TranscodeFailed, Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import StreamResponse, headers_only
-from transcode import argv, forms, registry
+from transcode import argv, forms, hardware, registry
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.profiles import Profile
+
+logger = logging.getLogger(__name__)
 
 
 @lean
@@ -26,8 +31,7 @@ async def stream(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     content_type = "video/mp4" if item.video else "audio/mp4"
     if request.method == "HEAD":
         return _described(headers_only(content_type), item)
-    opening = registry.open_transcode(_command(item, start, profile), settings.TRANSCODES, settings.CHUNK_SIZE)
-    body = await homeloop.run(opening)
+    body = await homeloop.run(_open(item, start, profile))
     response = StreamResponse(body, content_type, item.label("transcode"), right)
     try:
         response.right = right = await right_to(request, media_id)  # FFmpeg may have taken seconds to its first byte
@@ -38,12 +42,30 @@ async def stream(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     return _described(response, item)
 
 
-def _command(item: Item, start: float, profile: Profile) -> list[str]:
+async def _open(item: Item, start: float, profile: Profile) -> ProcessBody:
+    """By software where the hardware cannot: it may have no session left, or not take this size."""
+    encoder = hardware.chosen()
+    try:
+        return await _opened(item, start, profile, encoder)
+    except TranscodeFailed as fault:
+        if encoder is SOFTWARE or item.video is None:
+            raise
+        logger.warning("%s failed for item=%s and software encodes: %s", encoder.name, item.id, fault)
+        return await _opened(item, start, profile, SOFTWARE)
+
+
+async def _opened(item: Item, start: float, profile: Profile, encoder: Encoder) -> ProcessBody:
+    command = _command(item, start, profile, encoder)
+    return await registry.open_transcode(command, settings.TRANSCODES, settings.CHUNK_SIZE, encoder.limits)
+
+
+def _command(item: Item, start: float, profile: Profile, encoder: Encoder) -> list[str]:
     if not item.path.exists():
         raise Unknown("The file of this item is gone from the storage; upload it again.")
     facts = item.facts
     video, audio = facts.first("video"), facts.first("audio")
-    return argv.progressive(ffmpeg.executable(settings.FFMPEG), item.path, profile, start, video=video, audio=audio)
+    executable = ffmpeg.executable(settings.FFMPEG)
+    return argv.progressive(executable, item.path, profile, start, video=video, audio=audio, encoder=encoder)
 
 
 def _described(response: HttpResponseBase, item: Item) -> HttpResponseBase:

@@ -30,6 +30,7 @@ from tests.media_library.conftest import (
     make_clip,
     make_media,
     make_visitor,
+    put_thumbnails,
 )
 
 pytestmark = pytest.mark.django_db
@@ -159,6 +160,7 @@ def test_who_gets_what(ask: Ask, role: str) -> None:
     for visibility in access_table.VISIBILITIES:
         items[visibility] = make_media(visibility=visibility, owner=people["owner"])
         items[visibility].poster.save("poster.jpg", ContentFile(b"\xff\xd8"))
+        put_thumbnails(items[visibility])
         Camera.objects.create(slug=visibility, name=visibility, source="test-pattern", visibility=visibility)
     before = child_pids()
     for case in access_table.cases():

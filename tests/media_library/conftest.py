@@ -21,6 +21,8 @@ from mediastream import staticfiles
 from mediastream.access import Visibility
 from tests.media import Clips
 from tests.ranges import CONTENT
+from transcode import thumbnails
+from transcode.sprites import Layout
 
 VISITORS = ("anonymous", "inactive", "member", "owner", "staff", "superuser")
 FLAGS: dict[str, dict[str, bool]] = {
@@ -82,6 +84,13 @@ def make_clip(clips: Clips, name: str, **fields: Any) -> Media:
     media.state, media.reason = state, reason
     media.save()
     return media
+
+
+def put_thumbnails(media: Media) -> None:
+    """One, as its job would."""
+    folder = thumbnails.draft(media.pk)
+    (folder / "0.jpg").write_bytes(b"\xff\xd8")
+    thumbnails.keep(media.pk, media.file.name or "", folder, Layout(2.0, 1, 160, 90, 2.0))
 
 
 @functools.cache

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django_q.models import OrmQ
 
 from media_library import ingest
 from media_library.models import Media, State
 from media_library.probe import ProbeFailed
 from mediastream import process
+from mediastream.bus import Lease
 from mediastream.environment import ROOT
 from tests.media import Clips
 from tests.media_library.conftest import make_media, stored_files
@@ -109,13 +111,27 @@ def test_add_media_refuses_what_it_does_not_know(options: tuple[str, ...]) -> No
 
 
 def test_no_wait_leaves_the_probe_to_a_process_of_its_own(clips: Clips, detached: list[list[str]]) -> None:
+    """Without a job worker; with one, that does it."""
     lines = run("add_media", clips["silent.mp4"], clips["sound.mp3"], "--no-wait")
     ids = [json.loads(line)["id"] for line in lines]
     assert {media.state for media in Media.objects.all()} == {State.PENDING}
-    assert detached == [[sys.executable, str(ROOT / "manage.py"), "probe_media", *ids]]
-    printed = run(*detached[0][2:])
-    assert printed == [f"{media.pk} ready" for media in Media.objects.all()]
+    assert detached == [[sys.executable, str(ROOT / "manage.py"), "job_worker", "--until-done"]]
+    run(*detached[0][2:])
+    assert {media.state for media in Media.objects.all()} == {State.READY}
     assert Media.objects.get(pk=ids[0]).poster
+    assert not OrmQ.objects.exists()
+
+
+def test_with_a_job_worker_no_process_of_its_own_is_needed(clips: Clips, detached: list[list[str]]) -> None:
+    lease = Lease.take("jobs")
+    assert lease is not None
+    run("add_media", clips["silent.mp4"], "--no-wait")
+    run("job_worker", "--until-done")
+    with pytest.raises(CommandError, match="Another job worker"):
+        run("job_worker")
+    lease.release()
+    assert detached == []
+    assert OrmQ.objects.count() == 1
 
 
 def test_probe_media_without_ids_takes_all_that_are_not_ready(clips: Clips) -> None:

@@ -122,8 +122,15 @@ class Server:
         return self.workers()[0]
 
     def ffmpegs(self) -> list[psutil.Process]:
-        """Children of the worker that are FFmpeg, or still on their way to it; zombies count."""
-        return self.worker().children(recursive=True)
+        """Children of the worker that are FFmpeg, or still on their way to it; zombies count. Without the job
+        worker and what is below it."""
+        below = self.worker().children(recursive=True)
+        jobs = {process.pid for process in self.job_processes()}
+        return [process for process in below if process.pid not in jobs]
+
+    def job_processes(self) -> list[psutil.Process]:
+        """The job worker first, then what it has forked and started."""
+        return sorted(filter(of_job_worker, self.children()), key=lambda process: process.create_time())
 
     def descriptors(self) -> int:
         """Open ones of the worker, but for the database's, which each of its threads keeps open for a while."""
@@ -150,6 +157,14 @@ def command(process: psutil.Process) -> list[str]:
         return list(process.cmdline())
     except psutil.NoSuchProcess:  # a zombie's error is one of these, too
         return []
+
+
+def of_job_worker(process: psutil.Process) -> bool:
+    """Whether it is one of the job worker's, whose forks keep its name, or an FFmpeg that one of these has started."""
+    with suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        return any("job_worker" in command(each) for each in (process, parent) if each is not None)
+    return False
 
 
 def share_of_a_core(process: psutil.Process, seconds: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.system.harness import ROOT, Server, free_port, wait_until
+from tests.system.harness import ROOT, Server, free_port, of_job_worker, wait_until
 
 GUIDE = ROOT / "docs" / "servers.md"
 
@@ -121,12 +121,12 @@ class Running(Server):
 
     def ffmpegs(self) -> list[psutil.Process]:
         """Of a transcode or a camera, or still on their way to it; zombies count."""
-        return [process for process in self.children() if "ffmpeg" in _command(process)]
+        return [process for process in self.children() if "ffmpeg" in _command(process) and not of_job_worker(process)]
 
     def memory(self) -> int:
-        """Bytes resident, all FFmpegs left out."""
+        """Bytes resident, all FFmpegs and the job worker left out."""
         total = 0
-        for process in set(self.processes()) - set(self.ffmpegs()):
+        for process in set(self.processes()) - set(self.ffmpegs()) - set(self.job_processes()):
             with suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
         return total

@@ -49,6 +49,10 @@ def items(server: Server, shell: Shell, people: dict[str, tuple[int, str]], clip
     shell.run(
         f"Media.objects.filter(pk__in={[*made.values()]!r}).update(poster=Media.objects.get(pk={like!r}).poster.name)"
     )
+    for pk in made.values():
+        shell.run(
+            f"from tests.media_library.conftest import put_thumbnails; put_thumbnails(Media.objects.get(pk={pk!r}))"
+        )
     for visibility in VISIBILITIES:
         shell.run(
             f"Camera.objects.create(slug={visibility!r}, name='x', source='test-pattern', visibility={visibility!r})"

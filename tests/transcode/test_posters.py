@@ -9,13 +9,17 @@ from media_library.models import Media
 from tests.media import Clips
 from tests.media_library.conftest import child_pids, make_clip, make_media, stored_files
 from transcode import posters
+from transcode.jobs import queueing, running
+from transcode.jobs.models import Job, Kind
 
 pytestmark = pytest.mark.django_db
 
 
-def make(media: Media) -> None:
-    posters.make_poster(Media, media=media)
+def make(media: Media) -> Job:
+    job = queueing.enqueue(Kind.POSTER, media)
+    running.run(job.pk)
     media.refresh_from_db()
+    return Job.objects.get(pk=job.pk)
 
 
 def size(jpeg: bytes) -> tuple[int, int]:
@@ -57,16 +61,25 @@ def test_a_second_picture_takes_the_place_of_the_first(clips: Clips, django_capt
     assert len(stored_files()) == before
 
 
-def test_a_file_ffmpeg_cannot_read_is_stored_all_the_same(clips: Clips, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_ffmpeg_cannot_read_is_stored_all_the_same(clips: Clips) -> None:
     media = make_clip(clips, "silent.mp4")
     media.path.write_bytes(b"words" * 100)
     before = stored_files()
-    make(media)
+    job = make(media)
     assert not media.poster
     assert stored_files() == before
-    (record,) = caplog.records
-    assert record.getMessage().startswith(f"no poster for {media.pk}: ")
-    assert str(media.path) not in record.getMessage()
+    assert job.reason.startswith("No picture: ")
+    assert str(media.path) not in job.reason
+
+
+def test_a_picture_of_a_file_that_was_replaced_meanwhile_is_not_kept(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    before = stored_files()
+    Media.objects.filter(pk=media.pk).update(file="media/other.mp4")
+    assert not posters.keep(media, b"picture")
+    media.refresh_from_db()
+    assert not media.poster
+    assert stored_files() == before
 
 
 def test_a_picture_that_takes_too_long_is_given_up(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Stores files as an upload would."""
 
 import json
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from media_library import ingest
 from media_library.models import Media, State
-from mediastream import process
+from media_library.signals import probe_wanted
 from mediastream.access import Visibility
-from mediastream.environment import ROOT
 from mediastream.errors import Fault
 
 
@@ -23,19 +21,23 @@ class Command(BaseCommand):
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
         parser.add_argument("--title", default="", help="instead of the file's name")
         parser.add_argument("--visibility", choices=Visibility.values, default=Visibility.MEMBERS)
-        parser.add_argument("--no-wait", action="store_true", help="probe in a process of its own that goes on after")
+        parser.add_argument(
+            "--no-wait",
+            action="store_true",
+            help="leave the probe to the job worker, or without one to a process of its own",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        names: list[str] = []
+        stored: list[Media] = []
         try:
             for path in options["files"]:
                 media = self._store(path, options)
-                names.append(str(media.pk))
+                stored.append(media)
                 self.stdout.write(json.dumps({"id": str(media.pk), "title": media.title, **media.links()}))
         finally:
             # What is stored is told and probed, even if a later file stops the command.
-            if options["no_wait"] and names:
-                process.detach([sys.executable, str(ROOT / "manage.py"), "probe_media", *names])
+            if options["no_wait"] and stored:
+                probe_wanted.send(Media, items=stored)
 
     def _store(self, path: Path, options: dict[str, Any]) -> Media:
         try:

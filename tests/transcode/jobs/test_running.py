@@ -1,0 +1,330 @@
+"""Jobs run in this process, as commands do without a job worker; with the real FFmpeg."""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from media_library import ingest
+from media_library.models import Media
+from mediastream.bus import Lease
+from mediastream.process import Limits
+from tests.media import Clips, run_ffmpeg
+from tests.media_library.conftest import child_pids, make_clip, make_media, stored_files
+from transcode import thumbnails
+from transcode.jobs import child, kinds, optimising, queueing, running
+from transcode.jobs.asking import after_storing
+from transcode.jobs.child import Bounds, JobFailed, why
+from transcode.jobs.faststart import index_is_first
+from transcode.jobs.models import Job, Kind, State
+
+pytestmark = pytest.mark.django_db
+
+
+def done(kind: Kind, media: Media) -> Job:
+    job = queueing.enqueue(kind, media)
+    running.run(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_asked_for_twice_it_is_one_job(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    first = queueing.enqueue(Kind.POSTER, media)
+    assert queueing.enqueue(Kind.POSTER, media).pk == first.pk
+    assert OrmQ.objects.count() == 1
+    running.run(first.pk)
+    assert queueing.enqueue(Kind.POSTER, media).pk != first.pk
+
+
+def test_a_job_delivered_twice_is_done_once(clips: Clips) -> None:
+    job = done(Kind.POSTER, make_clip(clips, "silent.mp4"))
+    assert (job.state, job.attempts, job.percent) == (State.DONE, 1, 100.0)
+    running.run(job.pk)
+    assert Job.objects.get(pk=job.pk).attempts == 1
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vp8.webm", "mpeg4.avi", "yuv444.mp4"])
+def test_thumbnails(clips: Clips, name: str, client: Client) -> None:
+    media = make_clip(clips, name)
+    job = done(Kind.THUMBNAILS, media)
+    assert (job.state, job.tail) == (State.DONE, ""), job.reason
+    text = client.get(f"/media/{media.pk}/thumbnails.vtt")
+    assert text.headers["Cache-Control"] == "public, max-age=300"
+    assert text.content.decode().count("#xywh=") == {"vp8.webm": 2}.get(name, 5)
+    sprite = client.get(f"/media/{media.pk}/thumbnails/0.jpg")
+    assert b"".join(sprite)[:2] == b"\xff\xd8"
+    assert sprite.headers["ETag"]
+    assert client.get(f"/media/{media.pk}/thumbnails/1.jpg").status_code == 404
+    assert done(Kind.THUMBNAILS, media).reason == "They were there."
+
+
+def test_thumbnails_go_with_their_item(clips: Clips, django_capture_on_commit_callbacks: Callable[..., object]) -> None:
+    media = make_clip(clips, "silent.mp4")
+    done(Kind.THUMBNAILS, media)
+    folder = thumbnails.folder_of(media.pk, media.file.name or "")
+    assert folder.exists()
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
+        media.delete()
+    assert not folder.parent.exists()
+
+
+def test_thumbnails_asked_for_by_a_ticket_name_it(clips: Clips, client: Client) -> None:
+    media = make_clip(clips, "silent.mp4")
+    done(Kind.THUMBNAILS, media)
+    answer = client.get(f"/media/{media.pk}/thumbnails.vtt?ticket=1:ab:2:cd")
+    assert b"thumbnails/0.jpg?ticket=1:ab:2:cd#xywh=" in answer.content
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    forged = client.get(f"/media/{media.pk}/thumbnails.vtt", {"ticket": "x\n\n00:00"})
+    assert b"ticket" not in forged.content
+
+
+def test_what_is_damaged_fails_with_ffmpegs_words_and_leaves_nothing(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    media.path.write_bytes(b"words" * 100)
+    before = stored_files()
+    job = done(Kind.THUMBNAILS, media)
+    assert job.state == State.FAILED
+    assert "Invalid data" in job.reason
+    assert "Invalid data" in job.tail
+    assert str(settings.DATA_DIR) not in job.reason + job.tail
+    assert stored_files() == before
+
+
+def test_a_remux_puts_the_index_in_front_and_spares_an_edit(clips: Clips, tmp_path: Path) -> None:
+    late = tmp_path / "late.mp4"
+    run_ffmpeg(["-i", str(clips["h264.mp4"]), "-c", "copy", str(late)])
+    media = ingest.add_file(late, title="Before")
+    was = media.path
+    job = queueing.enqueue(Kind.REMUX, media)
+    Media.objects.filter(pk=media.pk).update(title="After")
+    assert not index_is_first(was)
+    running.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == State.DONE, job.reason
+    media.refresh_from_db()
+    assert (media.title, media.content_type) == ("After", "video/mp4")
+    assert media.path != was
+    assert index_is_first(media.path)
+    assert media.size == media.path.stat().st_size
+    assert done(Kind.REMUX, media).reason.startswith("It was")
+
+
+def test_an_encode_is_what_browsers_play(clips: Clips) -> None:
+    media = make_clip(clips, "mpeg4.avi")
+    assert not media.browser_type
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.DONE, job.reason
+    media.refresh_from_db()
+    assert "avc1" in media.browser_type
+    assert media.original_name == "mpeg4.mp4"
+    assert done(Kind.ENCODE, media).reason == "Browsers play it as it is."
+
+
+def test_a_file_that_breaks_off_is_left_as_it_is(clips: Clips) -> None:
+    media = make_clip(clips, "mpeg4.avi")
+    media.path.write_bytes(media.path.read_bytes()[: media.path.stat().st_size // 2])
+    before = stored_files()
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.FAILED
+    assert "came out" in job.reason
+    assert stored_files() == before
+
+
+def sleeping(*_: object, **__: object) -> list[str]:
+    return ["sleep", "60"]
+
+
+def test_a_child_that_does_nothing_is_ended(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds.commands, "encode", sleeping)
+    monkeypatch.setattr(optimising, "IDLE", 1.0)
+    before, files = child_pids(), stored_files()
+    media = make_clip(clips, "mpeg4.avi")
+    files = stored_files()
+    job = done(Kind.ENCODE, media)
+    assert (job.state, job.reason) == (State.FAILED, "FFmpeg did nothing for 1 seconds, and was ended.")
+    assert child_pids() <= before
+    assert stored_files() == files
+
+
+def test_a_full_disk_is_said(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its limit on the output's size, which is what the disk has left."""
+    real = optimising.Limits
+    monkeypatch.setattr(optimising, "Limits", lambda **given: real(**given | {"file_size": 20_000}))
+    media = make_clip(clips, "mpeg4.avi")
+    files = stored_files()
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.FAILED
+    assert job.reason.startswith("The server's disk is full"), job.reason
+    assert stored_files() == files
+
+
+def test_no_room_is_said_before_anything_is_begun(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimising, "DISK_RESERVE", 1 << 60)
+    assert "not enough room" in done(Kind.ENCODE, make_clip(clips, "mpeg4.avi")).reason
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        (1, f"[error] file:/x/y: {os.strerror(errno.ENOSPC)}", "The server's disk is full"),
+        (-25, "", "The server's disk is full"),
+        (-9, "", "FFmpeg was ended by signal 9."),
+        (1, "[error] file:/var/secret: Invalid data found", "FFmpeg failed: the file: Invalid data found."),
+    ],
+)
+def test_why_it_failed(code: int, said: str, reason: str) -> None:
+    assert why(code, said).startswith(reason)
+    assert "secret" not in why(code, said)
+
+
+def test_what_is_no_ffmpeg_is_not_believed(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds.commands, "encode", lambda *_, **__: ["echo", "hello"])
+    assert "progress cannot be read" in done(Kind.ENCODE, make_clip(clips, "mpeg4.avi")).reason
+
+
+def test_a_database_that_is_full_for_a_while_costs_no_job(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its row would say for ever that it runs."""
+    real, failures = Job.objects.filter, iter(range(6))
+
+    def filtered(*given: object, **wanted: object) -> object:
+        if wanted.get("state") == State.RUNNING and "pk" in wanted and next(failures, None) is not None:
+            raise OperationalError("database or disk is full")
+        return real(*given, **wanted)
+
+    media = make_clip(clips, "silent.mp4")
+    job = queueing.enqueue(Kind.POSTER, media)
+    monkeypatch.setattr(running, "EVERY", 0.05)
+    monkeypatch.setattr(Job.objects, "filter", filtered)
+    running.run(job.pk)
+    monkeypatch.undo()
+    assert next(failures, None) is None
+    assert Job.objects.get(pk=job.pk).state == State.DONE
+
+
+def test_a_heavy_one_waits_for_the_other(clips: Clips) -> None:
+    first, second = (queueing.enqueue(Kind.ENCODE, make_clip(clips, name)) for name in ("mpeg4.avi", "yuv444.mp4"))
+    claimed = queueing.claim(first.pk)
+    assert claimed is not None
+    assert queueing.claim(second.pk) is None
+    OrmQ.objects.all().delete()  # its message is used up
+    queueing.finish(claimed, State.DONE)
+    assert OrmQ.objects.count() == 1
+    assert queueing.claim(second.pk) is not None
+
+
+def test_what_a_dead_worker_left_is_taken_up_and_given_up_in_the_end(clips: Clips) -> None:
+    job = queueing.enqueue(Kind.POSTER, make_clip(clips, "silent.mp4"))
+    for attempt in range(1, queueing.MOST_ATTEMPTS + 1):
+        claimed = queueing.claim(job.pk)
+        assert claimed is not None
+        assert claimed.attempts == attempt
+        queueing.recover()
+    job.refresh_from_db()
+    assert (job.state, OrmQ.objects.count()) == (State.FAILED, 0)
+    assert "died 3 times" in job.reason
+    assert queueing.retry(job.pk)
+    running.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == (State.DONE, 1)
+
+
+def test_what_ended_long_ago_is_forgotten(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    old, new = done(Kind.POSTER, media), done(Kind.POSTER, media)
+    Job.objects.filter(pk=old.pk).update(ended_at=timezone.now() - queueing.KEPT - timedelta(days=1))
+    queueing.recover()
+    assert [job.pk for job in Job.objects.all()] == [new.pk]
+
+
+def test_only_the_jobs_of_dead_processes_are_orphans(clips: Clips) -> None:
+    jobs = [queueing.enqueue(Kind.POSTER, make_clip(clips, name)) for name in ("silent.mp4", "odd.mp4")]
+    for job in jobs:
+        queueing.claim(job.pk)
+    Job.objects.filter(pk=jobs[0].pk).update(worker=2**22 + 1)
+    Job.objects.filter(pk=jobs[1].pk).update(worker=os.getpid())
+    queueing.recover_orphans(os.getppid())
+    assert [Job.objects.get(pk=job.pk).state for job in jobs] == [State.QUEUED, State.RUNNING]
+
+
+def test_a_cancelled_or_deleted_job_is_not_run(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    job = queueing.enqueue(Kind.POSTER, media)
+    assert queueing.cancel(job.pk)
+    assert not queueing.cancel(job.pk)
+    running.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == (State.CANCELLED, 0)
+    assert queueing.retry(job.pk)
+    media.delete()
+    running.run(job.pk)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancel_ends_the_child_of_a_running_job(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import connection
+
+    monkeypatch.setattr(kinds.commands, "encode", sleeping)
+    media = make_clip(clips, "mpeg4.avi")
+    job = queueing.enqueue(Kind.ENCODE, media)
+    files, before = stored_files(), child_pids()
+
+    def cancel() -> None:
+        try:
+            while not Job.objects.filter(pk=job.pk, state=State.RUNNING).exists():
+                time.sleep(0.05)
+            queueing.cancel(job.pk)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    running.run(job.pk)
+    thread.join()
+    assert Job.objects.get(pk=job.pk).state == State.CANCELLED
+    assert child_pids() <= before
+    assert stored_files() == files
+
+
+def test_with_a_worker_an_upload_does_not_wait_for_its_poster(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    lease = Lease.take(queueing.LEASE)
+    assert lease is not None
+    try:
+        after_storing(Media, media)
+    finally:
+        lease.release()
+    assert not media.poster
+    assert set(Job.objects.values_list("kind", "state")) == {("poster", "queued"), ("thumbnails", "queued")}
+
+
+def test_without_a_worker_the_poster_is_made_at_once(clips: Clips) -> None:
+    media = make_clip(clips, "silent.mp4")
+    after_storing(Media, media)
+    assert media.poster
+    assert set(Job.objects.values_list("kind", "state")) == {("poster", "done"), ("thumbnails", "queued")}
+
+
+def test_sound_has_no_jobs() -> None:
+    after_storing(Media, make_media())
+    assert not Job.objects.exists()
+
+
+async def test_a_deadline_ends_it() -> None:
+    with pytest.raises(JobFailed, match=r"did not finish within 0\.3 seconds"):
+        await child.encode(["sleep", "60"], Bounds(Limits(), deadline=0.3, idle=60.0), child.Report())
+
+
+def test_the_longest_job_ends_before_its_message_does() -> None:
+    assert optimising.LONGEST < settings.Q_CLUSTER["timeout"] < settings.Q_CLUSTER["retry"]
+    assert kinds.THUMBNAILS.deadline < settings.Q_CLUSTER["timeout"]
