@@ -23,13 +23,13 @@ def progressive(
     streams = []
     options: dict[str, Any] = {}
     if video is not None:
-        streams.append(_scaled(source[str(video)], profile.height))
+        streams.append(scaled(source[str(video)], profile.height))
         options |= _video_options(profile)
     if audio is not None:
         streams.append(source[str(audio)])
         options |= {"acodec": "aac", "audio_bitrate": profile.audio_bitrate, "ac": 2}
     output = ffmpeg.output(*streams, "pipe:1", **options, **_fragmented())
-    return _compiled(output, executable)
+    return compiled(output, executable)
 
 
 def poster(executable: str, path: Path, at: float, width: int, *, video: int) -> list[str]:
@@ -39,7 +39,7 @@ def poster(executable: str, path: Path, at: float, width: int, *, video: int) ->
     # of them, so they are made small first.
     picture = source[str(video)].filter("scale", w=width, h=-2).filter("thumbnail", n=25)
     output = picture.output("pipe:1", vframes=1, f="image2pipe", vcodec="mjpeg", **{"q:v": 4})
-    return _compiled(output, executable)
+    return compiled(output, executable)
 
 
 def _open(path: Path, start: float) -> Any:
@@ -48,7 +48,8 @@ def _open(path: Path, start: float) -> Any:
     return ffmpeg.input(url, **({"ss": f"{start:.3f}"} if start > 0 else {}), **options)
 
 
-def _scaled(video: Any, height: int) -> Any:
+def scaled(video: Any, height: int) -> Any:
+    """At most `height` lines of 4:2:0 with square pixels."""
     # min() never blows up; -2 keeps the ratio with an even width, which 4:2:0 needs; so does trunc(/2)*2.
     scaled = video.filter("scale", w=-2, h=f"trunc(min({height},ih)/2)*2")
     # Non-square pixels would be shown too narrow by players that ignore the MP4's own ratio.
@@ -84,5 +85,6 @@ def _fragmented() -> dict[str, Any]:
     }
 
 
-def _compiled(output: Any, executable: str) -> list[str]:
+def compiled(output: Any, executable: str) -> list[str]:
+    """Words of the command line."""
     return [str(word) for word in output.global_args(*GLOBAL).compile(cmd=executable)]
