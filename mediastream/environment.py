@@ -54,6 +54,7 @@ class Environment:
     sendfile: Sendfile | None
     max_upload: int
     transcodes: int
+    cache: int
     recording_segment: float
     recording_reserve: int
     download_grace: float
@@ -69,7 +70,7 @@ KNOWN = {
     "MEDIASTREAM_ALLOWED_HOSTS", "MEDIASTREAM_TRUSTED_PROXIES", "MEDIASTREAM_DEBUG", "MEDIASTREAM_MAX_UPLOAD",
     "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG", "MEDIASTREAM_METRICS_TOKEN",
     "MEDIASTREAM_SENDFILE", "MEDIASTREAM_CHUNK_SIZE", "MEDIASTREAM_RECORDING_SEGMENT",
-    "MEDIASTREAM_RECORDING_RESERVE",
+    "MEDIASTREAM_RECORDING_RESERVE", "MEDIASTREAM_CACHE",
 }  # fmt: skip
 
 
@@ -106,6 +107,7 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         transcodes=reader.int(
             "MEDIASTREAM_TRANSCODES", default=2 * (os.cpu_count() or 1), validate=between(min=1, max=1000)
         ),
+        cache=reader.int("MEDIASTREAM_CACHE", default=4096 * MIB, validate=between(min=64 * MIB)),
         recording_segment=reader.float("MEDIASTREAM_RECORDING_SEGMENT", default=10.0, validate=between(min=1, max=60)),
         recording_reserve=reader.int("MEDIASTREAM_RECORDING_RESERVE", default=1024 * MIB, validate=between(min=0)),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),

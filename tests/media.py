@@ -16,6 +16,8 @@ RECIPES: dict[str, list[str]] = {
     "h264.mp4": [*VIDEO, *SOUND, "-t", "10", *H264, "-c:a", "aac", *FAST],
     "silent.mp4": [*VIDEO, "-t", "3", *H264, *FAST],
     "yuv444.mp4": [*VIDEO, *SOUND, "-t", "10", *H264[:-1], "yuv444p", "-c:a", "aac", *FAST],
+    "h264.mkv": [*VIDEO, *SOUND, "-t", "10", *H264, "-c:a", "ac3"],
+    "bframes.mp4": [*VIDEO, "-t", "10", "-c:v", "libx264", "-bf", "3", "-g", "50", "-pix_fmt", "yuv420p", *FAST],
     "mpeg4.avi": [*VIDEO, *SOUND, "-t", "10", "-c:v", "mpeg4", "-c:a", "libmp3lame"],
     "vp8.webm": [*VIDEO, *SOUND, "-t", "3", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"],
     "sound.mp3": [*SOUND, "-t", "3", "-c:a", "libmp3lame"],

@@ -23,7 +23,9 @@ SPARSE = 8.0  # pictures a second; slower video would leave segments without any
 _FOURCC = {"h264": "avc1", "hevc": "hvc1"}
 
 
-def segments(executable: str, path: Path, rendition: Rendition, first: int, codec: str, rate: float | None) -> list[str]:
+def segments(
+    executable: str, path: Path, rendition: Rendition, first: int, codec: str, rate: float | None
+) -> list[str]:
     """`first`: the segment to begin with; `codec`, `rate`: of the source's stream, as probed."""
     if rendition.kind == "audio":
         output = _copy(path, rendition, first) if rendition.copied else _sound(path, rendition, first)
@@ -81,7 +83,11 @@ def _sound(path: Path, rendition: Rendition, first: int) -> Any:
     # async=1 makes silence of what is missing, first_pts at the beginning, too; apad at the end. first_pts counts
     # samples of what comes in, hence in two steps.
     sound = source[str(rendition.stream)].filter("aresample", SOUND_RATE)
-    sound = sound.filter("aresample", **{"async": 1, "first_pts": heard}).filter("apad").filter("atrim", end_pts=max(end, heard + PACKET))
+    sound = (
+        sound.filter("aresample", **{"async": 1, "first_pts": heard})
+        .filter("apad")
+        .filter("atrim", end_pts=max(end, heard + PACKET))
+    )
     return ffmpeg.output(
         sound, "pipe:1", acodec="aac", ac=2, audio_bitrate=SOUND_BITRATE, **_muxed(rendition)
     )  # fmt: skip

@@ -4,6 +4,7 @@ Encoded video has a keyframe wherever it is told to; copied video has those of t
 packets, which last 1024 samples each, so its segments are whole numbers of them.
 """
 
+import itertools
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import ceil
@@ -63,11 +64,11 @@ def on_keyframes(keyframes: tuple[float, ...], end: float) -> Layout:
             starts.append(time)
     if len(starts) > 1 and end - starts[-1] < TARGET / 4:
         starts.pop()
-    gaps = (after - before for before, after in zip(keyframes, keyframes[1:], strict=False))
+    gaps = (after - before for before, after in itertools.pairwise(keyframes))
     return Layout(tuple(starts), max(end, starts[-1] + 0.001), min(0.02, min(gaps, default=1.0) / 2))
 
 
 def longest_gap(keyframes: tuple[float, ...], end: float) -> float:
     """Seconds, of which the time to the first and from the last keyframe are part."""
     times = (0.0, *keyframes, end)
-    return max(after - before for before, after in zip(times, times[1:], strict=False))
+    return max(after - before for before, after in itertools.pairwise(times))
