@@ -28,7 +28,8 @@ SIGNED_OUT = {"anonymous", "inactive"}
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
 # said. camera form, item form: take POST alone.
-# item part: the same as item, of a part it may not have. admin: Django's own and ours beside it, staff's as far as their permissions go.
+# item part: the same as item, of a part it may not have. admin: Django's own and ours beside it, staff's as far as
+# their permissions go.
 # form: what Django's sign-in takes.
 ROWS = {
     "": "open",
@@ -56,7 +57,7 @@ ROWS = {
     "live/<slug:slug>/snapshot.jpg": "camera",
     "live/<slug:slug>/stream.mp4": "camera",
     "media/<uuid:media_id>/file": "item",
-    "media/<uuid:media_id>/hls/<slug:rendition>/<str:name>": "item part",
+    "media/<uuid:media_id>/hls/<slug:rendition>/<str:part>": "item part",
     "media/<uuid:media_id>/hls/<slug:rendition>/index.m3u8": "item part",
     "media/<uuid:media_id>/hls/leave": "item form",
     "media/<uuid:media_id>/hls/master.m3u8": "item part",

@@ -11,7 +11,6 @@ import uuid
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import path, reverse
-from django.views.decorators.csrf import csrf_exempt
 
 from media_library.items import Item, right_to
 from mediastream import access, homeloop, tickets
@@ -83,12 +82,12 @@ async def media(request: HttpRequest, media_id: uuid.UUID, rendition: str) -> Ht
 
 @lean
 @allow("GET", "HEAD")
-async def segment(request: HttpRequest, media_id: uuid.UUID, rendition: str, name: str) -> HttpResponseBase:
+async def segment(request: HttpRequest, media_id: uuid.UUID, rendition: str, part: str) -> HttpResponseBase:
     """An init segment or a segment, as a plain file with ranges once it is made."""
     right = await right_to(request, media_id)
     item = right.item
     viewer = _viewer(request)
-    number = _number(name)
+    number = _number(part)
     if request.method == "HEAD":
         return headers_only("video/mp4")
     found = await _rendition(item, rendition)
@@ -130,7 +129,6 @@ async def subtitles(request: HttpRequest, media_id: uuid.UUID, stream: int) -> H
 
 
 @lean
-@csrf_exempt
 @allow("POST")
 async def leave(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     """A page that goes says so (navigator.sendBeacon), and drops the viewer it names: itself.
@@ -146,6 +144,9 @@ async def leave(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     viewer = _viewer(request)
     await homeloop.run(_leave(str(item.id), viewer))
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+
+
+leave.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 async def _leave(item: str, viewer: str) -> None:
@@ -200,6 +201,6 @@ urlpatterns = [
     path("media/<uuid:media_id>/hls/leave", leave, name="hls_leave"),
     path("media/<uuid:media_id>/hls/subtitles-<int:stream>/index.m3u8", subtitle_playlist),
     path("media/<uuid:media_id>/hls/<slug:rendition>/index.m3u8", media),
-    path("media/<uuid:media_id>/hls/<slug:rendition>/<str:name>", segment),
+    path("media/<uuid:media_id>/hls/<slug:rendition>/<str:part>", segment),
     path("media/<uuid:media_id>/subtitles/<int:stream>.vtt", subtitles, name="subtitles"),
 ]

@@ -106,7 +106,9 @@ class Sessions:
             return
         session = watching.session
         if session is None or session.ending or session.work.key != work.key:
-            session = next((known for known in self._open.get(work.key, ()) if known.covers(number + 1)), None)
+            session = next(
+                (known for known in self._open.get(work.key, ()) if known.near(number) and not known.ending), None
+            )
         if session is not None and session.near(number):
             self._watch(watching, session, viewer)
             session.join(viewer, number)

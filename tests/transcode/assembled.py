@@ -1,5 +1,6 @@
 """What a player would put together of HLS, looked at by our own reading of the boxes."""
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -51,4 +52,4 @@ def timeline(init: bytes, segments: list[bytes]) -> list[Sample]:
 
 def largest_gap(found: list[Sample]) -> float:
     """By how much a sample begins later, or earlier, than the one before ends; seconds."""
-    return max(abs(b.shown - a.shown - a.duration) for a, b in zip(found, found[1:], strict=False))
+    return max(abs(b.shown - a.shown - a.duration) for a, b in itertools.pairwise(found))
