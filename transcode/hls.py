@@ -10,12 +10,13 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
+from media_library.facts import Facts
 from media_library.items import Item
 from mediastream import ffmpeg, process
 from mediastream.errors import Busy, TranscodeFailed, Unknown
@@ -24,7 +25,7 @@ from mediastream.process import ChildTimeout, Limits
 from transcode import hls_argv, index, registry
 from transcode.cache import Cache
 from transcode.decision import TEXT_SUBTITLES
-from transcode.renditions import Rendition, Source
+from transcode.renditions import Rendition, Source, named
 from transcode.session import Work
 from transcode.sessions import Sessions
 
@@ -34,6 +35,7 @@ SUBTITLES_MOST = 16 * 1024 * 1024  # bytes
 LIMITS = Limits(address_space=4 * 1024**3, cpu_seconds=120)
 
 _sources: OrderedDict[str, Source] = OrderedDict()
+_works: OrderedDict[tuple[str, str], Work] = OrderedDict()
 _making: dict[str, "asyncio.Task[Any]"] = {}  # by key: who asks for the same waits for the same
 
 
@@ -53,7 +55,12 @@ def _executable() -> str:
 
 def folder_of(item: Item) -> str:
     """Its folder in the cache."""
-    said = json.dumps([item.name, asdict(item.facts)], sort_keys=True)
+    return _folder(item.name, item.facts)
+
+
+@lru_cache(4 * SOURCES)
+def _folder(name: str, facts: Facts) -> str:
+    said = json.dumps([name, asdict(facts)], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -94,8 +101,20 @@ async def _index(item: Item, folder: str) -> index.Index:
     return read
 
 
-async def work_of(item: Item, rendition: Rendition) -> Work:
-    """What a session needs to make this rendition."""
+async def work_named(item: Item, name: str) -> Work:
+    """What a session needs to make this rendition. Raises Unknown if the item has none of this name."""
+    key = folder_of(item), name
+    if key not in _works:
+        rendition = named(name, await source_of(item))
+        if rendition is None:
+            raise Unknown("This item has no rendition of this name.")
+        _works[key] = await _work_of(item, rendition)
+        while len(_works) > 4 * SOURCES:
+            _works.popitem(last=False)
+    return _works[key]
+
+
+async def _work_of(item: Item, rendition: Rendition) -> Work:
     stream = item.facts.streams[rendition.stream]
 
     def argv(first: int) -> list[str]:
@@ -156,6 +175,8 @@ _sweep: "asyncio.Task[None] | None" = None
 
 
 async def close_all() -> None:
-    for task in list(_making.values()):
+    waited = [task for task in (*_making.values(), _sweep) if task is not None]
+    for task in waited:
         task.cancel()
+    await asyncio.gather(*waited, return_exceptions=True)
     await sessions().close_all()

@@ -21,7 +21,7 @@ from mediastream.responses import file_response, headers_only
 from transcode import hls, offers, player, playlists
 from transcode.cutter import INIT
 from transcode.decision import decide
-from transcode.renditions import Rendition, named
+from transcode.session import Work
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 3600  # seconds: a segment's address goes with its player
@@ -76,8 +76,8 @@ async def media(request: HttpRequest, media_id: uuid.UUID, rendition: str) -> Ht
     query = _repeated(request)
     if request.method == "HEAD":
         return headers_only(playlists.CONTENT_TYPE)
-    found = await _rendition(item, rendition)
-    return _playlist(playlists.media(found.layout, query))
+    work = await _work(item, rendition)
+    return _playlist(playlists.media(work.layout, query))
 
 
 @lean
@@ -90,14 +90,13 @@ async def segment(request: HttpRequest, media_id: uuid.UUID, rendition: str, par
     number = _number(part)
     if request.method == "HEAD":
         return headers_only("video/mp4")
-    found = await _rendition(item, rendition)
-    if number >= len(found.layout):
-        raise Unknown(f"There are {len(found.layout)} segments.")
-    work = await homeloop.run(hls.work_of(item, found))
+    work = await _work(item, rendition)
+    if number >= len(work.layout):
+        raise Unknown(f"There are {len(work.layout)} segments.")
     made = await homeloop.run(hls.sessions().segment(work, number, viewer))
     right = await right_to(request, media_id)  # FFmpeg may have taken seconds
     return await file_response(
-        request, made, identity=work.key_of(number), content_type=f"{found.kind}/mp4",
+        request, made, identity=work.key_of(number), content_type=f"{work.kind}/mp4",
         cache_control=access.cache_control(item.visibility, MAX_AGE), right=right, label=item.label("hls"),
     )  # fmt: skip
 
@@ -153,12 +152,9 @@ async def _leave(item: str, viewer: str) -> None:
     hls.sessions().leave(item, viewer)
 
 
-async def _rendition(item: Item, name: str) -> Rendition:
+async def _work(item: Item, name: str) -> Work:
     item.require_ready()
-    found = named(name, await homeloop.run(hls.source_of(item)))
-    if found is None:
-        raise Unknown("This item has no rendition of this name.")
-    return found
+    return await homeloop.run(hls.work_named(item, name))
 
 
 def _number(name: str) -> int:

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from django.test import Client
 
 from mediastream import homeloop
 from tests.media import Clips
-from tests.media_library.conftest import child_pids, make_clip
+from tests.media_library.conftest import child_pids, client_of, collect_static, make_clip, make_visitor
 from tests.transcode.assembled import addresses, fetch, init_address, largest_gap, timeline
 from transcode import cache, hls, registry
 from transcode.session import AHEAD
@@ -44,6 +45,7 @@ def forget() -> None:
     hls.store.cache_clear()
     hls.sessions.cache_clear()
     hls._sources.clear()
+    hls._works.clear()
 
 
 @pytest.fixture
@@ -253,6 +255,23 @@ def test_the_master_offers_what_the_player_can_have(client: Client, clips: Clips
     found = json.loads(fetch(client, f"{base}playback.json"))
     assert not found["native"]
     assert "sound: encode, AC-3, which this browser does not play" in found["reasons"]
+
+
+def test_a_ticket_in_the_query_is_repeated_in_every_address(clips: Clips) -> None:
+    collect_static()
+    owner = make_visitor("owner")
+    media = make_clip(clips, "silent.mp4", visibility="private", owner=owner)
+    page = client_of(owner).get(f"/watch/{media.pk}/").content.decode()
+    ticket = re.findall(r"ticket=([\w:]+)", page)[0]
+    base, nobody = f"/media/{media.pk}/hls/", Client()
+    fetch(nobody, f"{base}master.m3u8", 401)
+    [variant] = addresses(fetch(nobody, f"{base}master.m3u8?ticket={ticket}").decode())
+    text = fetch(nobody, base + variant).decode()
+    folder = base + variant.partition("/")[0] + "/"
+    nobody.cookies.clear()
+    assert fetch(nobody, folder + init_address(text))[4:8] == b"ftyp"
+    assert fetch(nobody, folder + addresses(text)[0])[4:8] == b"moof"
+    fetch(nobody, folder + "0.m4s", 401)
 
 
 def test_only_text_subtitles_are_served(client: Client, clips: Clips) -> None:

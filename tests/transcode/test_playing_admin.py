@@ -3,9 +3,14 @@
 import pytest
 
 from tests.media import Clips
-from tests.media_library.conftest import client_of, make_clip, make_visitor
+from tests.media_library.conftest import client_of, collect_static, make_clip, make_visitor
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def static_files() -> None:
+    collect_static()
 
 
 @pytest.mark.parametrize(
