@@ -43,8 +43,8 @@ def main() -> None:
             most, after = seeks(server, base)
             table.row("200 random seeks in 20 s: FFmpegs at once", str(most), "2", "1")
             table.row("seconds from the last to its segment", f"{after:.2f}", "1.5", "0.7")
-            table.row(f"a viewer left, by the beacon, {LEAVES} times: ms to no FFmpeg, median, worst", leaves(server, base),
-                      "1000", "100")  # fmt: skip
+            what = f"a viewer left, by the beacon, {LEAVES} times: ms to no FFmpeg, median, worst"
+            table.row(what, leaves(server, base), "1000", "100")
             table.write()
         finally:
             server.stop()
@@ -91,7 +91,8 @@ def cold(server: Server, base: str, path: Path) -> str:
 def bare_segment(path: Path, number: int) -> float:
     """Seconds until an FFmpeg with the same options has written four seconds, and has ended."""
     command = [
-        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(4 * number), "-i", str(path), "-map", "0:0", "-t", "4",
+        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(4 * number), "-i", str(path),
+        "-map", "0:0", "-t", "4",
         "-vf", "scale=-2:720,setsar=1,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21",
         "-maxrate", "3500000", "-bufsize", "7000000", "-bf", "0", "-sc_threshold", "0", "-g", "1000",
         "-f", "mp4", "-movflags", "empty_moov+default_base_moof+frag_keyframe", "pipe:1",
@@ -161,3 +162,7 @@ def leaves(server: Server, base: str) -> str:
         times.append(1000 * (time.perf_counter() - started))
         asking.join()
     return f"{statistics.median(times):.0f}, {max(times):.0f}"
+
+
+if __name__ == "__main__":
+    main()
