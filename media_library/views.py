@@ -49,7 +49,9 @@ async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     if media is None:  # the row it was let in by is a moment old
         raise Unknown("There is no such item; it may have been deleted.")
     link = right.link(reverse("file", args=[media_id]))
-    context = {"media": media, "link": link, "user": await request.auser()}
+    names = {"playback": "playback", "hls": "hls_master", "leave": "hls_leave"}
+    addresses = {key: reverse(name, args=[media_id]) for key, name in names.items()}
+    context = {"media": media, "addresses": addresses, "link": link, "user": await request.auser()}
     response = render(request, "media_library/watch.html", context)
     if link is not None:
         response["Cache-Control"] = access.cache_control(media.visibility, 0)

@@ -58,6 +58,7 @@ class Environment:
     jobs: int
     encoder: str
     profiles: dict[str, tuple[int, str | None]]
+    cache: int
     recording_segment: float
     recording_reserve: int
     download_grace: float
@@ -74,6 +75,7 @@ KNOWN = {
     "MEDIASTREAM_TRANSCODES", "MEDIASTREAM_DOWNLOAD_GRACE", "MEDIASTREAM_FFMPEG", "MEDIASTREAM_METRICS_TOKEN",
     "MEDIASTREAM_SENDFILE", "MEDIASTREAM_CHUNK_SIZE", "MEDIASTREAM_RECORDING_SEGMENT",
     "MEDIASTREAM_RECORDING_RESERVE", "MEDIASTREAM_JOBS", "MEDIASTREAM_ENCODER", "MEDIASTREAM_PROFILES",
+    "MEDIASTREAM_CACHE",
 }  # fmt: skip
 
 
@@ -113,6 +115,7 @@ def _typed(environ: Mapping[str, str]) -> Environment:
         jobs=reader.int("MEDIASTREAM_JOBS", default=2, validate=between(min=0, max=32)),
         encoder=reader.str("MEDIASTREAM_ENCODER", default="auto", validate=validate.OneOf(ENCODERS)),
         profiles=_profiles(reader),
+        cache=reader.int("MEDIASTREAM_CACHE", default=4096 * MIB, validate=between(min=64 * MIB)),
         recording_segment=reader.float("MEDIASTREAM_RECORDING_SEGMENT", default=10.0, validate=between(min=1, max=60)),
         recording_reserve=reader.int("MEDIASTREAM_RECORDING_RESERVE", default=1024 * MIB, validate=between(min=0)),
         download_grace=reader.float("MEDIASTREAM_DOWNLOAD_GRACE", default=1.0, validate=between(min=0, max=3600)),

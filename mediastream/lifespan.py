@@ -20,7 +20,7 @@ from mediastream.faults import fault_response
 from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
-from transcode import hardware
+from transcode import hardware, hls
 from transcode.jobs import owner
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ def open_all() -> None:
     sweep_temporary()
     load_all()
     logger.info("FFmpeg: %s", ffmpeg.executable(settings.FFMPEG))
+    hls.begin()
     changes.begin()
     hardware.begin(settings.ENCODER, ffmpeg.executable(settings.FFMPEG))
     if settings.JOBS:
@@ -73,6 +74,7 @@ async def close_all() -> None:
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()
+    await hls.close_all()
     await watch.end()
     with suppress(TimeoutError):
         async with asyncio.timeout(CHECKPOINT):

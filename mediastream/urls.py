@@ -1,4 +1,4 @@
-"""The whole HTTP surface, one table. /hls/ and /feeds/ are yet to be built."""
+"""The whole HTTP surface, one table. /feeds/ is yet to be built."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("media_library.views")),
     path("", include("transcode.views")),
     path("", include("transcode.thumbnail_views")),
+    path("", include("transcode.hls_views")),
     path("live/<slug:slug>/recording/save", keeping.save, name="save_recording"),
     path("live/", include(("mediastream.live.views", "live"))),
     path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),

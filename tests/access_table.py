@@ -27,7 +27,9 @@ SIGNED_OUT = {"anonymous", "inactive"}
 
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
-# said. camera form: takes POST alone. admin: Django's own and ours beside it, staff's as far as their permissions go.
+# said. camera form, item form: take POST alone.
+# item part: the same as item, of a part it may not have. admin: Django's own and ours beside it, staff's as far as
+# their permissions go.
 # form: what Django's sign-in takes.
 ROWS = {
     "": "open",
@@ -55,10 +57,17 @@ ROWS = {
     "live/<slug:slug>/snapshot.jpg": "camera",
     "live/<slug:slug>/stream.mp4": "camera",
     "media/<uuid:media_id>/file": "item",
+    "media/<uuid:media_id>/hls/<slug:rendition>/<str:part>": "item part",
+    "media/<uuid:media_id>/hls/<slug:rendition>/index.m3u8": "item part",
+    "media/<uuid:media_id>/hls/leave": "item form",
+    "media/<uuid:media_id>/hls/master.m3u8": "item part",
+    "media/<uuid:media_id>/hls/subtitles-<int:stream>/index.m3u8": "item part",
+    "media/<uuid:media_id>/playback.json": "item",
     "media/<uuid:media_id>/poster.jpg": "item",
     "media/<uuid:media_id>/stream.mp4": "item",
     "media/<uuid:media_id>/thumbnails.vtt": "item",
     "media/<uuid:media_id>/thumbnails/<int:number>.jpg": "item",
+    "media/<uuid:media_id>/subtitles/<int:stream>.vtt": "item part",
     "metrics": "metrics",
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
@@ -113,6 +122,8 @@ class Case:
             return {200, 302, 403, 405}
         if self.kind == "camera form":
             return {405} if self.method in ("GET", "HEAD") else {400, 401, 403, 405}
+        if self.kind == "item form":
+            return self._item_form(role)
         if self.method not in ("GET", "HEAD"):
             return {405}
         if self.kind == "metrics":  # by where from, not by whom
@@ -120,10 +131,17 @@ class Case:
         if self.kind == "open":
             return {302} if self.route == "favicon.ico" else {200, 206}
         if role in (MAY_SEE if self.kind.startswith("item") else MAY_SEE_CAMERA)[self.visibility]:
-            return {400} if self.kind == "camera span" else {200, 206}
+            return {"camera span": {400}, "item part": {200, 206, 404}}.get(self.kind, {200, 206})
         if role not in SIGNED_OUT:
             return {403}
         return {302} if self.kind.endswith("page") else {401}
+
+    def _item_form(self, role: str) -> set[int]:
+        if self.method != "POST":
+            return {405}
+        if role in MAY_SEE[self.visibility]:
+            return {400}
+        return {401} if role in SIGNED_OUT else {403}
 
     def _admin(self, role: str) -> set[int]:
         if role == "superuser" or (role == "staff" and self.route in STAFF_HAS):

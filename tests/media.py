@@ -16,11 +16,29 @@ RECIPES: dict[str, list[str]] = {
     "h264.mp4": [*VIDEO, *SOUND, "-t", "10", *H264, "-c:a", "aac", *FAST],
     "silent.mp4": [*VIDEO, "-t", "3", *H264, *FAST],
     "yuv444.mp4": [*VIDEO, *SOUND, "-t", "10", *H264[:-1], "yuv444p", "-c:a", "aac", *FAST],
+    "h264.mkv": [*VIDEO, *SOUND, "-t", "10", *H264, "-c:a", "ac3"],
+    "bframes.mp4": [*VIDEO, "-t", "10", "-c:v", "libx264", "-bf", "3", "-g", "50", "-pix_fmt", "yuv420p", *FAST],
+    "subtitled.mkv": [
+        *VIDEO,
+        *SOUND,
+        "-f",
+        "srt",
+        "-i",
+        "data:text/plain;base64,MQowMDowMDowMCw1MDAgLS0+IDAwOjAwOjA5LDAwMApIZWxsbyB0aGVyZQo=",
+        "-t",
+        "10",
+        *H264,
+        "-c:a",
+        "ac3",
+        "-c:s",
+        "srt",
+    ],
     "mpeg4.avi": [*VIDEO, *SOUND, "-t", "10", "-c:v", "mpeg4", "-c:a", "libmp3lame"],
     "vp8.webm": [*VIDEO, *SOUND, "-t", "3", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"],
     "sound.mp3": [*SOUND, "-t", "3", "-c:a", "libmp3lame"],
     "odd.mp4": ["-f", "lavfi", "-i", "testsrc2=size=322x182:rate=25", "-t", "2", *H264, *FAST],
 }
+LOOPED = {"long.mp4": "h264.mp4", "long444.mp4": "yuv444.mp4"}
 
 
 @dataclass
@@ -31,13 +49,13 @@ class Clips:
     def __getitem__(self, name: str) -> Path:
         if name not in self.made:
             path = self.folder / name
-            run_ffmpeg([*(self._looped() if name == "long.mp4" else RECIPES[name]), str(path)])
+            run_ffmpeg([*(self._looped(LOOPED[name]) if name in LOOPED else RECIPES[name]), str(path)])
             self.made[name] = path
         return self.made[name]
 
-    def _looped(self) -> list[str]:
+    def _looped(self, name: str) -> list[str]:
         """Ten minutes, without encoding them."""
-        return ["-stream_loop", "59", "-i", str(self["h264.mp4"]), "-c", "copy", *FAST]
+        return ["-stream_loop", "59", "-i", str(self[name]), "-c", "copy", *FAST]
 
 
 def run_ffmpeg(arguments: list[str]) -> None:

@@ -31,26 +31,31 @@ async def open_transcode(
     when no byte comes in time, TranscodeFailed when FFmpeg ends without one. The body owns the child and its place
     from here on.
     """
-    global _running
-    if _running >= limit:
-        raise Busy(f"All {limit} places for transcoding are taken; try again in a moment.", RETRY_AFTER)
-    _running += 1
+    take_place(limit)
     try:
         child = await _spawn(argv, limits)
         release = drain.on_begin(child.kill)
         try:
-            return ProcessBody(child, await _first_bytes(child), _leave, most)
+            return ProcessBody(child, await _first_bytes(child), give_place_back, most)
         except BaseException:
             await child.stop()
             raise
         finally:
             release()
     except BaseException:
-        _leave()
+        give_place_back()
         raise
 
 
-def _leave() -> None:
+def take_place(limit: int) -> None:
+    """For one encoder more, which gives it back. Raises Busy."""
+    global _running
+    if _running >= limit:
+        raise Busy(f"All {limit} places for transcoding are taken; try again in a moment.", RETRY_AFTER)
+    _running += 1
+
+
+def give_place_back() -> None:
     global _running
     _running -= 1
 

@@ -94,12 +94,14 @@ def test_a_page_past_the_end_is_empty(client: Client) -> None:
 def test_the_player_is_told_what_it_needs(client: Client, clips: Clips, name: str, direct: bool) -> None:
     media = make_clip(clips, name)
     page = client.get(f"/watch/{media.pk}/").content.decode()
-    player = re.search(r'data-file="(.*?)" data-type="(.*?)"\s+data-stream="(.*?)" data-duration="(.*?)"', page)
-    assert player is not None
-    assert player[1] == f"/media/{media.pk}/file"
-    assert bool(player[2]) is direct
-    assert player[3] == f"/media/{media.pk}/stream.mp4"
-    assert float(player[4]) == pytest.approx(media.duration)
+    told = dict(re.findall(r'data-([a-z]+)="(.*?)"', page))
+    assert told["file"] == f"/media/{media.pk}/file"
+    assert bool(told["type"]) is direct
+    assert told["stream"] == f"/media/{media.pk}/stream.mp4"
+    assert told["playback"] == f"/media/{media.pk}/playback.json"
+    assert told["hls"] == f"/media/{media.pk}/hls/master.m3u8"
+    assert told["leaving"] == f"/media/{media.pk}/hls/leave"
+    assert float(told["duration"]) == pytest.approx(media.duration)
     assert "poster=" not in page
 
 

@@ -7,8 +7,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.media import Clips
-from tests.system.conftest import WAIT
-from tests.system.harness import PASSWORD, Server, wait_until
+from tests.system.harness import PASSWORD, Server
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
@@ -60,25 +59,6 @@ def test_a_bad_file_is_refused_in_the_form(page: Page, tmp_path: Path) -> None:
     bad.write_text("these are notes, not a film\n" * 1000)
     upload(page, bad, "Notes")
     expect(page.locator(".errorlist").first).to_contain_text("This file cannot be used")
-
-
-@pytest.mark.parametrize("name", ["mpeg4.avi", "yuv444.mp4"])
-def test_a_file_the_browser_cannot_play_is_transcoded_and_seeks(
-    page: Page, server: Server, clips: Clips, name: str
-) -> None:
-    added = server.add_media(clips[name], "--title", f"Transcoded {name}")
-    wait_until(lambda: not server.ffmpegs(), 40, "what other tests have left to rest")
-    page.goto(added["watch"])
-    expect(page.locator("#how")).to_have_text("Transcoded", timeout=WAIT)
-    assert not server.ffmpegs(), "a place was taken before anybody played"
-    page.get_by_role("button", name="Play").click()
-    wait_for(page, "v.currentTime > 0.5 && v.videoWidth === 320")
-    bar = page.get_by_role("slider", name="Position")
-    assert float(bar.get_attribute("max") or 0) == pytest.approx(10, abs=0.2)
-    bar.evaluate("e => { e.value = 6; e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change')); }")
-    wait_for(page, "v.src.includes('start=6.000') && v.currentTime > 0.5")
-    expect(page.locator("[data-show=position]")).to_have_text("0:06")
-    wait_for(page, "v.ended")
 
 
 def pixels(page: Page) -> str:

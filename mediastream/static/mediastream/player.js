@@ -1,6 +1,9 @@
-// The watch page's player. A file the browser can play is played as it is, with the browser's own controls;
-// any other comes transcoded, as a stream that has neither length nor ranges: there the position is
-// start + currentTime, and a seek asks for the stream anew.
+// The watch page's player. The server decides, by what the browser says it plays: the file as it is, or HLS, both with
+// the browser's own controls. A browser without HLS gets a stream that has neither length nor ranges: there the
+// position is start + currentTime, and a seek asks for the stream anew.
+
+import { abilities } from "./abilities.js";
+import { playHls, supported } from "./hlsplayer.js";
 
 const box = document.getElementById("player");
 const video = box.querySelector("video");
@@ -27,7 +30,34 @@ function playFile() {
   video.controls = true;
   video.src = box.dataset.file;
   // The type can promise more than the decoder keeps: then the stream takes over where it stopped.
-  video.addEventListener("error", () => playStream(video.currentTime, !video.paused), { once: true });
+  video.addEventListener("error", () => convert(video.currentTime, !video.paused), { once: true });
+}
+
+// Over HLS, or as a stream where there is none.
+function convert(from, playing) {
+  if (!supported(video)) return playStream(from, playing);
+  const plays = abilities(video);
+  video.removeAttribute("src");
+  document.getElementById("how").textContent = "Transcoded";
+  playHls(video, { address: box.dataset.hls, leaving: box.dataset.leaving, plays, say, from });
+  if (playing) video.play().catch(() => {});
+}
+
+function subtitles(texts) {
+  for (const { src, language } of texts) {
+    const track = Object.assign(document.createElement("track"), { kind: "subtitles", src, srclang: language, label: language || "Text" });
+    video.append(track);
+  }
+}
+
+async function begin() {
+  const answer = await fetch(`${box.dataset.playback}?plays=${encodeURIComponent(abilities(video))}`).catch(() => null);
+  const decision = answer?.ok ? await answer.json() : null;
+  if (!decision) return box.dataset.type && video.canPlayType(box.dataset.type) ? playFile() : convert(0, false);
+  document.getElementById("reasons").textContent = decision.native ? "" : decision.reasons.join(" · ");
+  if (!decision.native) return convert(0, false);
+  subtitles(decision.subtitles);
+  playFile();
 }
 
 function playStream(from, playing) {
@@ -118,5 +148,4 @@ for (const event of ["pointermove", "keydown", "pointerdown"]) {
   });
 }
 
-if (box.dataset.type && video.canPlayType(box.dataset.type)) playFile();
-else playStream(0, false);
+begin();

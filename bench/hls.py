@@ -1,0 +1,168 @@
+"""HLS beside a bare FFmpeg: a cold segment, thirty viewers, two hundred random seeks, and viewers who leave.
+
+The cold segment's peer is the same command line, run until it has given the whole segment. Times of seeks and of
+leaving are those a player sees: from its request, or its beacon, on.
+"""
+
+import http.client
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.report import Table
+from tests.media import run_ffmpeg
+from tests.system.harness import Server, wait_until
+
+ROUNDS = 7
+SEEKS, SEEKING = 200, 20.0  # how many, and in how many seconds
+VIEWERS = 30
+LEAVES = 100
+VIDEO_SECONDS = 600
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mkv"
+        made = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25", "-t", "30", "-c:v", "mpeg4", "-q:v", "4"]
+        run_ffmpeg([*made, str(clip)])
+        long = Path(folder) / "long.mkv"
+        run_ffmpeg(["-stream_loop", str(VIDEO_SECONDS // 30 - 1), "-i", str(clip), "-c", "copy", str(long)])
+        server = Server.start(Path(folder) / "data", MEDIASTREAM_TRANSCODES="8")
+        try:
+            base = server.add_media(long)["hls"].removesuffix("master.m3u8") + "video-720p/"
+            table = Table("hls", "what", "figure", "at least", "aim")
+            table.row("a cold segment of 720p, the same by a bare FFmpeg = 1", cold(server, base, long), "1.3", "1.1")
+            table.row("30 viewers of one rendition: encodes", str(crowd(server, base)), "1", "1")
+            most, after = seeks(server, base)
+            table.row("200 random seeks in 20 s: FFmpegs at once", str(most), "2", "1")
+            table.row("seconds from the last to its segment", f"{after:.2f}", "1.5", "0.7")
+            what = f"a viewer left, by the beacon, {LEAVES} times: ms to no FFmpeg, median, worst"
+            table.row(what, leaves(server, base), "1000", "100")
+            table.write()
+        finally:
+            server.stop()
+
+
+def get(server: Server, path: str, viewer: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request(method, f"{path}?viewer={viewer}")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def leave(server: Server, base: str, viewer: str) -> None:
+    get(server, base.replace("video-720p/", "leave"), viewer, "POST")
+
+
+def new() -> str:
+    return uuid.uuid4().hex
+
+
+def at_rest(server: Server) -> None:
+    wait_until(lambda: not server.ffmpegs(), 60, "no FFmpeg")
+
+
+def cold(server: Server, base: str, path: Path) -> str:
+    """Each of another part of the film, so that nothing is in the cache."""
+    get(server, f"{base}init.mp4", viewer := new())
+    leave(server, base, viewer)
+    ratios = []
+    for number in range(20, 20 + 10 * ROUNDS, 10):
+        at_rest(server)
+        bare = bare_segment(path, number)
+        viewer, started = new(), time.perf_counter()
+        status, _ = get(server, f"{base}{number}.m4s", viewer)
+        assert status == 200
+        ratios.append((time.perf_counter() - started) / bare)
+        leave(server, base, viewer)
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def bare_segment(path: Path, number: int) -> float:
+    """Seconds until an FFmpeg with the same options has written four seconds, and has ended."""
+    command = [
+        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(4 * number), "-i", str(path),
+        "-map", "0:0", "-t", "4",
+        "-vf", "scale=-2:720,setsar=1,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21",
+        "-maxrate", "3500000", "-bufsize", "7000000", "-bf", "0", "-sc_threshold", "0", "-g", "1000",
+        "-f", "mp4", "-movflags", "empty_moov+default_base_moof+frag_keyframe", "pipe:1",
+    ]  # fmt: skip
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def crowd(server: Server, base: str) -> int:
+    """The most FFmpegs there were at once."""
+    at_rest(server)
+    names, most = [new() for _ in range(VIEWERS)], 0
+    with ThreadPoolExecutor(VIEWERS) as pool:
+        asked = [pool.submit(get, server, f"{base}{number}.m4s", name) for name in names for number in (2, 3)]
+        while not all(one.done() for one in asked):
+            most = max(most, len(server.ffmpegs()))
+            time.sleep(0.005)
+    assert all(one.result()[0] == 200 for one in asked)
+    for name in names:
+        leave(server, base, name)
+    return most
+
+
+def seeks(server: Server, base: str) -> tuple[int, float]:
+    """The most FFmpegs at once, and seconds from the last request to its answer."""
+    at_rest(server)
+    viewer, most, over = new(), 0, threading.Event()
+
+    def seek(number: int) -> None:
+        """As a player does: it drops the request of before."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", f"{base}{number}.m4s?viewer={viewer}")
+        time.sleep(SEEKING / SEEKS)
+        connection.close()
+
+    def count() -> None:
+        nonlocal most
+        while not over.wait(0.005):
+            most = max(most, len(server.ffmpegs()))
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    for number in random.Random(6).choices(range(30, 130), k=SEEKS - 1):
+        seek(number)
+    started = time.perf_counter()
+    status, _ = get(server, f"{base}145.m4s", viewer)
+    after = time.perf_counter() - started
+    assert status == 200
+    over.set()
+    counting.join()
+    leave(server, base, viewer)
+    return most, after
+
+
+def leaves(server: Server, base: str) -> str:
+    times = []
+    for _ in range(LEAVES):
+        at_rest(server)
+        viewer = new()
+        asking = threading.Thread(target=get, args=(server, f"{base}149.m4s", viewer))
+        asking.start()
+        wait_until(lambda: server.ffmpegs(), 20, "an FFmpeg")
+        started = time.perf_counter()
+        leave(server, base, viewer)
+        at_rest(server)
+        times.append(1000 * (time.perf_counter() - started))
+        asking.join()
+    return f"{statistics.median(times):.0f}, {max(times):.0f}"
+
+
+if __name__ == "__main__":
+    main()

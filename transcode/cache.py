@@ -1,0 +1,151 @@
+"""What FFmpeg has made, kept to be sent again as plain files: one folder, bounded in bytes.
+
+The least recently used goes first, before the new is written, so that the bound always holds. What a session is about
+to hand out is pinned and stays. A file that is being sent may be deleted: its descriptor keeps the bytes. A file is
+written under another name and renamed, so it is there whole or not at all. Lives on the home loop.
+"""
+
+import asyncio
+import os
+import secrets
+from collections import Counter, OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+from mediastream.errors import NO_ROOM, DiskFull
+
+_DRAFT = ".draft-"
+
+
+class Cache:
+    """`quota`: bytes. Keys are paths below `folder`."""
+
+    def __init__(self, folder: Path, quota: int) -> None:
+        self.folder = folder
+        self.quota = quota
+        self.bytes = 0
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._pins: Counter[str] = Counter()
+        self._sweeping: asyncio.Future[list[tuple[str, int]]] | None = None
+        self._swept = False
+
+    async def ready(self) -> None:
+        """Know what is there; the first call sweeps what a crash left and what is over the quota."""
+        if self._swept:
+            return
+        if self._sweeping is None:
+            self._sweeping = asyncio.ensure_future(asyncio.to_thread(_found, self.folder))
+        found = await asyncio.shield(self._sweeping)
+        if not self._swept:
+            self._swept = True
+            self._sizes.update(found)
+            self.bytes = sum(self._sizes.values())
+            await self._delete(self._victims(0))
+
+    async def find(self, key: str) -> Path | None:
+        """The file of this key, which counts as used now."""
+        await self.ready()
+        if key not in self._sizes:
+            return None
+        path = self.folder / key
+        if not path.exists():  # somebody emptied the folder
+            self.bytes -= self._sizes.pop(key)
+            return None
+        self._sizes.move_to_end(key)
+        return path
+
+    def has(self, key: str) -> bool:
+        return key in self._sizes
+
+    def pin(self, key: str) -> None:
+        """Keep it until it is unpinned as often, whether it is there yet or not."""
+        self._pins[key] += 1
+
+    def unpin(self, key: str) -> None:
+        self._pins[key] -= 1
+        if self._pins[key] <= 0:
+            del self._pins[key]
+
+    async def put(self, key: str, data: bytes) -> Path:
+        """Raises DiskFull if neither the quota nor the disk has room for it, after all that can go has gone."""
+        await self.ready()
+        path = self.folder / key
+        if key in self._sizes:
+            return path
+        await self._make_room(len(data))
+        self.bytes += len(data)  # counted before it is there: others make room at the same time
+        try:
+            await self._write(path, data)
+        except BaseException:
+            self.bytes -= len(data)
+            raise
+        self.bytes -= self._sizes.get(key, 0)  # of another who wrote the same
+        self._sizes[key] = len(data)
+        return path
+
+    async def _make_room(self, size: int) -> None:
+        await self._delete(self._victims(size))
+        if self.bytes + size > self.quota:
+            raise DiskFull("The cache of transcodes is full of what is being watched now; see MEDIASTREAM_CACHE.")
+
+    async def _write(self, path: Path, data: bytes) -> None:
+        try:
+            await asyncio.to_thread(_write, path, data)
+        except OSError as fault:
+            if fault.errno not in NO_ROOM:
+                raise
+            await self._delete([key for key in self._sizes if not self._pins[key] and self.folder / key != path])
+            try:
+                await asyncio.to_thread(_write, path, data)
+            except OSError as again:
+                raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
+
+    def _victims(self, size: int) -> list[str]:
+        """Those to go for `size` bytes more, the least recently used first."""
+        excess = self.bytes + size - self.quota
+        chosen: list[str] = []
+        for key, length in self._sizes.items():
+            if excess <= 0:
+                break
+            if not self._pins[key]:
+                chosen.append(key)
+                excess -= length
+        return chosen
+
+    async def _delete(self, keys: list[str]) -> None:
+        if keys:
+            for key in keys:
+                self.bytes -= self._sizes.pop(key)
+            await asyncio.to_thread(_unlink, [self.folder / key for key in keys])
+
+
+def _found(folder: Path) -> list[tuple[str, int]]:
+    """Keys and sizes, the least recently used first."""
+    found = []
+    for base, _, names in os.walk(folder):
+        for name in names:
+            path = Path(base, name)
+            if name.startswith(_DRAFT):
+                path.unlink(missing_ok=True)
+                continue
+            status = path.stat()
+            found.append((max(status.st_atime, status.st_mtime), str(path.relative_to(folder)), status.st_size))
+    return [(key, size) for _, key, size in sorted(found)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
+    try:
+        draft.write_bytes(data)
+        draft.rename(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _unlink(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # others are in it
+            path.parent.rmdir()

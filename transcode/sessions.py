@@ -1,0 +1,173 @@
+"""The HLS sessions of this process: which there are, who watches which, and when a new one begins.
+
+A viewer is a player, by a random name that its master playlist gave it. It watches one session of video and one of
+sound at a time: asking for another rendition, or for a segment that no session is about to make, leaves the one before,
+which ends if nobody else watches it, before the next begins. So a player that seeks a hundred times has two FFmpegs
+at most. The first seek begins at once; of those that follow within the debounce only the last does.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mediastream import drain
+from mediastream.errors import Busy
+from transcode import registry
+from transcode.cache import Cache
+from transcode.cutter import INIT
+from transcode.session import IDLE, RETRY_AFTER, Session, Work
+
+DEBOUNCE = 0.25  # seconds
+BURST = 1.0  # seconds after a request that began a session, in which another waits for the debounce
+LIGHT = 8  # copies and encoders of sound for each place of an encoder of video: they take a twentieth of it
+FORGET = 512  # viewers from which on those that left are looked for
+
+
+@dataclass
+class Watching:
+    """One viewer's use of one kind of rendition. `asked`: how many requests no session covered,
+    and `began`: when the last did."""
+
+    session: Session | None = None
+    asked: int = 0
+    began: float = float("-inf")
+    seen: float = field(default_factory=time.monotonic)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Sessions:
+    """`limit`: encoders of video at once, progressive ones included. Lives on the home loop."""
+
+    def __init__(self, cache: Cache, limit: int) -> None:
+        self.cache = cache
+        self.limit = limit
+        self._open: defaultdict[str, list[Session]] = defaultdict(list)
+        self._watching: dict[tuple[str, str], Watching] = {}
+        self._light = 0
+
+    @property
+    def running(self) -> int:
+        return sum(map(len, self._open.values()))
+
+    async def segment(self, work: Work, number: int, viewer: str) -> Path:
+        """The file of a segment (INIT: the init segment), made if need be. Raises Busy, DiskFull, TranscodeFailed."""
+        if drain.begun():
+            raise Busy("The server is stopping; try again in a moment.", RETRY_AFTER)
+        watching = self._of(viewer, work.kind)
+        key = work.key_of(number)
+        self.cache.pin(key)
+        try:
+            path = await self.cache.find(key)
+            if path is not None:
+                self._follow(watching, work, number, viewer)
+                return path
+            session = self._covering(work, number) or await self._begin(watching, work, number, viewer)
+            if session is not None:
+                self._watch(watching, session, viewer)
+                session.join(viewer, number)
+                await session.wait(number)
+            path = await self.cache.find(key)
+        finally:
+            self.cache.unpin(key)
+        if path is None:
+            raise Busy("This part was given up for another; try again.", RETRY_AFTER)
+        return path
+
+    def leave(self, item: str, viewer: str) -> None:
+        """A player has gone: what it alone watched of this item ends."""
+        for kind in ("video", "audio"):
+            watching = self._watching.get((viewer, kind))
+            if watching is not None and watching.session is not None and watching.session.work.item == item:
+                watching.asked += 1
+                watching.session.leave(viewer)
+                watching.session = None
+
+    async def close_all(self) -> None:
+        sessions = [session for known in self._open.values() for session in known]
+        for session in sessions:
+            session.end()
+        for session in sessions:
+            await session.over.wait()
+
+    def _of(self, viewer: str, kind: str) -> Watching:
+        if len(self._watching) > FORGET:
+            old = time.monotonic() - 2 * IDLE
+            kept = {key: known for key, known in self._watching.items() if known.seen > old or known.turn.locked()}
+            self._watching = kept
+        watching = self._watching.setdefault((viewer, kind), Watching())
+        watching.seen = time.monotonic()
+        return watching
+
+    def _follow(self, watching: Watching, work: Work, number: int, viewer: str) -> None:
+        """Who is given a file still moves the session that makes the next ones on."""
+        if number == INIT:
+            return
+        session = watching.session
+        if session is None or session.ending or session.work.key != work.key:
+            session = next(
+                (known for known in self._open.get(work.key, ()) if known.near(number) and not known.ending), None
+            )
+        if session is not None and session.near(number):
+            self._watch(watching, session, viewer)
+            session.join(viewer, number)
+
+    def _covering(self, work: Work, number: int) -> Session | None:
+        return next((session for session in self._open.get(work.key, ()) if session.covers(number)), None)
+
+    def _watch(self, watching: Watching, session: Session, viewer: str) -> Session | None:
+        """Note that the viewer watches this one; the one it left, if it did."""
+        former, watching.session = watching.session, session
+        session.join(viewer, session.first)
+        if former is None or former is session:
+            return None
+        former.leave(viewer)
+        return former
+
+    async def _begin(self, watching: Watching, work: Work, number: int, viewer: str) -> Session | None:
+        """A new session at `number`; None if the segment has come meanwhile. Raises Busy."""
+        watching.asked += 1
+        mine = watching.asked
+        burst = time.monotonic() - watching.began < BURST
+        watching.began = time.monotonic()
+        if burst:
+            await asyncio.sleep(DEBOUNCE)
+        async with watching.turn:
+            if watching.asked != mine:
+                raise Busy("The player has asked for another part since.", RETRY_AFTER)
+            former, watching.session = watching.session, None
+            if former is not None:
+                former.leave(viewer)
+                if former.ending:
+                    await former.over.wait()
+            if self.cache.has(work.key_of(number)) or watching.asked != mine:
+                return None
+            known = self._covering(work, number)
+            if known is not None:
+                return known
+            session = self._open_one(work, max(number, 0))
+            self._watch(watching, session, viewer)
+            return session
+
+    def _open_one(self, work: Work, first: int) -> Session:
+        """No await between the look for one and this: two viewers would else begin two."""
+        if work.encodes_video:
+            registry.take_place(self.limit)
+        elif self._light >= LIGHT * self.limit:
+            raise Busy("Too many play at once; try again in a moment.", registry.RETRY_AFTER)
+        else:
+            self._light += 1
+        session = Session(work, first, self.cache, self._ended)
+        self._open[work.key].append(session)
+        return session
+
+    def _ended(self, session: Session) -> None:
+        known = self._open[session.work.key]
+        known.remove(session)
+        if not known:
+            del self._open[session.work.key]
+        if session.work.encodes_video:
+            registry.give_place_back()
+        else:
+            self._light -= 1
