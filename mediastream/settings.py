@@ -26,6 +26,7 @@ SENDFILE = ENVIRONMENT.sendfile
 
 INSTALLED_APPS = [
     "mediastream",
+    "mediastream.feeds",
     "mediastream.live",
     "media_library",
     "transcode",

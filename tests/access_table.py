@@ -27,15 +27,15 @@ SIGNED_OUT = {"anonymous", "inactive"}
 
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
-# said. camera form: takes POST alone. admin: Django's own and ours beside it, staff's as far as their permissions go.
-# form: what Django's sign-in takes.
+# said. camera form: takes POST alone. topic: as a camera, and endless. token: POST by a script with the topic's token.
+# admin: Django's own and ours beside it, staff's as far as their permissions go. form: what Django's sign-in takes.
 ROWS = {
     "": "open",
     "accounts/login/": "form",
     "accounts/logout/": "form",
     "admin/": "admin",
     "admin/(?P<url>.*)$": "admin",
-    "admin/^(?P<app_label>live|media_library|auth)/$": "admin",
+    "admin/^(?P<app_label>feeds|live|media_library|auth)/$": "admin",
     "admin/autocomplete/": "admin",
     "admin/jsi18n/": "admin",
     "admin/login/": "form",
@@ -44,6 +44,10 @@ ROWS = {
     "admin/password_change/done/": "admin",
     "admin/r/<path:content_type_id>/<path:object_id>/": "admin",
     "favicon.ico": "open",
+    "feeds/": "open",
+    "feeds/<str:topic>/events": "topic",
+    "feeds/<str:topic>/publish": "token",
+    "feeds/<str:topic>/stream": "topic",
     "healthz/live": "open",
     "healthz/ready": "open",
     "live/": "open",
@@ -61,7 +65,7 @@ ROWS = {
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
 }
-for _model in ("auth/group", "auth/user", "live/camera", "media_library/media"):
+for _model in ("auth/group", "auth/user", "feeds/topic", "live/camera", "media_library/media"):
     for _page in (
         "",
         "<path:object_id>/",
@@ -87,7 +91,14 @@ class Case:
 
     def path(self, item: str, slug: str) -> str:
         """`item`, `slug`: of this visibility."""
-        values = {"media_id": item, "slug": slug, "name": "mediastream/icon.svg", "app_label": "auth", "url": "nowhere"}
+        values = {
+            "media_id": item,
+            "slug": slug,
+            "topic": slug,
+            "name": "mediastream/icon.svg",
+            "app_label": "auth",
+            "url": "nowhere",
+        }
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda match: values[match[1]], self.route)
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: values.get(match[1], "1"), path)
         return "/" + re.sub(r"[\^$]", "", path)
@@ -96,12 +107,18 @@ class Case:
     def starts_ffmpeg(self) -> bool:
         return self.route.endswith(STARTS_FFMPEG)
 
+    @property
+    def endless(self) -> bool:
+        return self.starts_ffmpeg or self.kind == "topic"
+
     def statuses(self, role: str) -> set[int]:
         """What this role may be answered."""
         if self.kind == "admin":
             return self._admin(role)
         if self.kind == "form":
             return {200, 302, 403, 405}
+        if self.kind == "token":  # by a token, not by who it is
+            return {401} if self.method == "POST" else {405}
         if self.kind == "camera form":
             return {405} if self.method in ("GET", "HEAD") else {400, 401, 403, 405}
         if self.method not in ("GET", "HEAD"):
@@ -128,7 +145,7 @@ def cases() -> Iterator[Case]:
     """Of every address of the URLconf. A visibility matters to items and cameras alone."""
     for route in sorted(set(routes(get_resolver()))):
         kind = ROWS[route]
-        guarded = kind.startswith(("item", "camera"))
+        guarded = kind.startswith(("item", "camera", "topic"))
         for visibility in VISIBILITIES if guarded else ("public",):
             for method in METHODS if guarded else ("GET", "POST"):
                 yield Case(route, kind, visibility, method)

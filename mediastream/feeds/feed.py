@@ -1,0 +1,262 @@
+"""One topic while it runs: its events in order, and who reads them. Lives on the home loop.
+
+What is published in one turn of the loop goes out together in the next, written once for each kind of reader: those
+that want the same format and keys and stand at the same place share the bytes. A subscriber whose connection is still
+busy is left where it is and tried again every moment; what it is too slow for, the topic's policy decides. A
+publisher never waits.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from mediastream import drain, streams
+from mediastream.broadcast import Shared
+from mediastream.errors import Busy
+from mediastream.feeds import cursor as cursors
+from mediastream.feeds.cursor import Cursor
+from mediastream.feeds.events import Entry, Event, Format, told
+from mediastream.feeds.history import History, MemoryHistory
+from mediastream.feeds.subscriber import Batch, Catching, Subscriber, Want
+from mediastream.feeds.terms import Policy, Terms
+from mediastream.http import sse
+
+HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
+BATCH = 256 * 1024  # bytes written at once
+PLACE = 100  # events a slow subscriber may be behind before they are conflated
+SHOWN = 100  # latest events for who has lost its place, where there is not one for each key
+PENDING = 100  # events published in one turn before those who read are served in between
+AGAIN = 0.02  # seconds until a busy connection is tried again
+SOONEST = 1000  # milliseconds until lost clients come again, and
+SPREAD = 2000, 2, 60_000  # over how many: at least, for each subscriber, at most
+
+OLDEST = "oldest"  # the cursor of who wants all there is
+
+
+class Feed:
+    """`head`: the sequence of the latest event; `interested`: called when the first subscriber comes (True) and when
+    the last has left (False)."""
+
+    def __init__(self, name: str, terms: Terms) -> None:
+        self.name = name
+        self.terms = terms
+        self.head = 0
+        self.epoch = cursors.new_epoch()
+        self.interested: Callable[[bool], None] = lambda _interested: None
+        self._history: History = MemoryHistory(terms.history, keyed=terms.keyed)
+        self._subscribers: set[Subscriber] = set()
+        self._attached: set[Subscriber] = set()
+        self._busy: set[Subscriber] = set()  # attached, with a connection that would not take all
+        self._flushed = 0
+        self._flushing: asyncio.Handle | None = None
+        self._trying: asyncio.Handle | None = None
+        self._beating: asyncio.Handle | None = None
+        self._release_drain: Callable[[], None] = lambda: None
+        self._shared: dict[tuple[Want, int, Catching | None], Batch] = {}
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.epoch, self.head)
+
+    def append(self, event: Event) -> Cursor:
+        """Its place in the topic."""
+        self.head += 1
+        self._history.append(Entry(event, self.epoch, self.head))
+        self._shared.clear()
+        if self._subscribers:
+            if self.head - self._flushed >= PENDING:
+                self._flush()
+            elif self._flushing is None:
+                self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+        return self.cursor
+
+    def take_over(self, former: "Feed") -> None:
+        """Go on where the same topic stood on other terms."""
+        self.epoch, self.head = former.epoch, former.head
+        for entry in former._history.after(0):
+            self._history.append(entry)
+
+    def join(self, want: Want, after: str | None = None) -> Subscriber:
+        """`after`: the cursor of the last event it knows, OLDEST, or None for who comes for the first time.
+
+        Raises Busy while the server stops.
+        """
+        if drain.begun():
+            raise Busy("The server is stopping; come again in a moment.", retry_after=2)
+        subscriber = self._placed(want, after)
+        if not self._subscribers:
+            self._flushed = self.head
+            self._release_drain = drain.on_begin(self._drain)
+            self.interested(True)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    def _placed(self, want: Want, after: str | None) -> Subscriber:
+        """A cursor that cannot be gone on from is told so by `reset`, and its reader begins anew."""
+        oldest = self._history.first - 1
+        reason = ""
+        if after is None:
+            sent, catching = (0, Catching.LATEST) if self.terms.keyed else (self.head, None)
+        elif after == OLDEST:
+            sent, catching = oldest, Catching.ALL
+        else:
+            known = cursors.parse(after)
+            if known is not None and known.epoch == self.epoch and oldest <= known.sequence <= self.head:
+                sent, catching = known.sequence, Catching.ALL
+            else:
+                reason = "unknown" if known is None or known.epoch != self.epoch else "expired"
+                sent, catching = (0, Catching.LATEST) if self.terms.keyed else self._recent(oldest)
+        opening = self._opening(want.form, str(Cursor(self.epoch, sent)), reason)
+        return Subscriber(self, want, sent, catching if sent < self.head else None, opening)
+
+    def _recent(self, oldest: int) -> tuple[int, Catching]:
+        return max(self.head - SHOWN, oldest), Catching.ALL
+
+    def _opening(self, form: Format, cursor: str, reason: str) -> bytes:
+        first = b"" if form is Format.SSE else told(form, "open", cursor, topic=self.name)
+        if form is Format.SSE:
+            first = self.retry() + sse.position(cursor)
+        return first + (told(form, "reset", cursor, reason=reason) if reason else b"")
+
+    def retry(self) -> bytes:
+        """Each is told another moment: a server that restarts must not meet all of them at once."""
+        least, each, most = SPREAD
+        return sse.retry(SOONEST + random.randrange(min(least + each * len(self._subscribers), most)))  # noqa: S311
+
+    def batch(self, reader: Subscriber) -> Batch | None:
+        """What it is to get next; None if nothing waits, or it has been ended for being too slow."""
+        if reader.sent >= self.head:
+            return None
+        shared = reader.sent >= self._flushed  # others stand there, too; those that are behind are each elsewhere
+        key = reader.want, reader.sent, reader.catching
+        if shared and key in self._shared:
+            return self._shared[key]
+        batch = self._made(reader)
+        if shared and batch is not None:
+            self._shared[key] = batch
+        return batch
+
+    def _made(self, reader: Subscriber) -> Batch | None:
+        form, oldest = reader.want.form, self._history.first - 1
+        behind = self.head - reader.sent
+        conflate = self.terms.keyed and reader.catching is not Catching.ALL and behind > PLACE
+        pieces: list[bytes] = []
+        dropped, entries = 0, self._history.after(reader.sent)
+        if conflate or reader.catching is Catching.LATEST or (self.terms.keyed and reader.sent < oldest):
+            entries = self._history.latest(reader.sent)
+            dropped = 0 if reader.catching is Catching.LATEST else self._history.forgotten(reader.sent)
+        elif reader.sent < oldest:
+            dropped = oldest - reader.sent
+        if dropped:
+            gap = told(form, "gap", str(Cursor(self.epoch, max(oldest, reader.sent))), dropped=dropped)
+            if self.terms.policy is Policy.DISCONNECT:
+                self._drop(reader, gap, dropped)
+                return None
+            pieces.append(gap)
+        size, upto = 0, self.head
+        for entry in entries:
+            if not reader.want.takes(entry.key):
+                continue
+            if size >= BATCH:
+                break
+            piece = entry.framed(form)
+            size += len(piece)
+            pieces.append(piece)
+            upto = entry.sequence
+        else:
+            upto = self.head
+        return Batch(pieces, upto, dropped)
+
+    def _drop(self, reader: Subscriber, gap: bytes, dropped: int) -> None:
+        streams.drop("feed", dropped)
+        reader.end(gap + (self.retry() if reader.want.form is Format.SSE else b""))
+
+    def handed(self, reader: Subscriber, batch: Batch) -> None:
+        """That batch was sent, or will be."""
+        reader.sent = batch.upto
+        if batch.upto >= self.head:
+            reader.catching = None
+        if batch.dropped:
+            streams.drop("feed", batch.dropped)
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        for subscriber in [*self._subscribers]:
+            if subscriber.offer is None:
+                subscriber.tell()
+            elif subscriber not in self._busy and not subscriber.advance():
+                self._busy.add(subscriber)
+        self._flushed = self.head
+        self._try_again()
+
+    def _try_again(self) -> None:
+        if self._busy and self._trying is None:
+            self._trying = asyncio.get_running_loop().call_later(AGAIN, self._try)
+
+    def _try(self) -> None:
+        self._trying = None
+        for subscriber in [*self._busy]:
+            if subscriber.advance():
+                self._busy.discard(subscriber)
+        self._try_again()
+
+    def attached(self, subscriber: Subscriber) -> None:
+        self._attached.add(subscriber)
+        if not subscriber.advance():
+            self._busy.add(subscriber)
+            self._try_again()
+        if self._beating is None:
+            self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
+
+    def detached(self, subscriber: Subscriber) -> None:
+        self._attached.discard(subscriber)
+        self._busy.discard(subscriber)
+
+    def heartbeat(self, reader: Subscriber) -> bytes:
+        """For one that has all there is, whose filter may have kept the last events from it."""
+        cursor = str(Cursor(self.epoch, reader.sent))
+        if reader.want.form is Format.SSE:
+            return sse.comment().removesuffix(b"\n") + sse.position(cursor)
+        return b"\n" if reader.want.form is Format.TEXT else told(reader.want.form, "heartbeat", cursor)
+
+    def _beat(self) -> None:
+        self._beating = None
+        made: dict[tuple[Format, int], Shared] = {}
+        for subscriber in [*self._attached]:
+            if subscriber not in self._busy and subscriber.offer is not None:
+                key = subscriber.want.form, subscriber.sent
+                beat = made.get(key) or made.setdefault(key, Shared(self.heartbeat(subscriber)))
+                subscriber.offer(beat)
+        if self._attached:
+            self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
+
+    def left(self, subscriber: Subscriber) -> None:
+        if subscriber not in self._subscribers:
+            return
+        self.detached(subscriber)
+        self._subscribers.discard(subscriber)
+        if not self._subscribers:
+            self._release_drain()
+            self._stop_timers()
+            self.interested(False)
+
+    def _drain(self) -> None:
+        for subscriber in [*self._subscribers]:
+            subscriber.end(self.retry() if subscriber.want.form is Format.SSE else b"")
+
+    def end(self) -> None:
+        """The topic is no more."""
+        for subscriber in [*self._subscribers]:
+            subscriber.leave()
+
+    def _stop_timers(self) -> None:
+        for handle in (self._flushing, self._trying, self._beating):
+            if handle is not None:
+                handle.cancel()
+        self._flushing = self._trying = self._beating = None
