@@ -11,8 +11,8 @@ from mediastream.http.sse import Message, Parser
 LINES = ["a\nb", "a\r\nb", "a\rb", "a\u2028b\u2029c\x85d", "", " a", "# not the stream", "x" * 1_000_000]
 
 
-def entry(data: Any, *args: str) -> Entry:
-    return Entry(Event(data, *args, at=1.5), "0123abcd", 7)
+def entry(data: Any, name: str = "message", key: str = "") -> Entry:
+    return Entry(Event(data, name, key, 1.5), "0123abcd", 7)
 
 
 def test_each_format() -> None:

@@ -324,5 +324,6 @@ async def test_ten_thousand_come_and_go() -> None:
             await turn(1)
         subscriber.leave()
     assert feed.subscribers == 0
-    assert not (feed._attached or feed._busy)
+    assert not feed._attached
+    assert not feed._busy
     assert feed._beating is None
