@@ -7,6 +7,7 @@ import uPlot from "./vendor/uPlot-1.6.32.esm.js";
 const POINTS = 600; // of each line of the chart
 const ROWS = 50;
 const DELAYS = 50; // events the shown delay is the median of
+const SETTLED = 500; // ms after the first event, from which on delays are measured
 const AGAIN = [500, 10000]; // ms until a lost stream is opened again: first, at most
 const COLOURS = ["#5cc8ff", "#ffb454", "#7ee787", "#ff8a7a", "#d2a8ff", "#f2cc60", "#79c0ff", "#ffa8cc"];
 
@@ -29,6 +30,13 @@ class View {
     table.replaceChildren();
     chartPlace.replaceChildren();
     chartPlace.hidden = !kind.chart;
+    this.opened();
+  }
+
+  // A stream begins with what is known already, whose age is not its delay.
+  opened() {
+    this.measured = Infinity;
+    this.delays = [];
     at("missed").textContent = at("delay").textContent = "";
   }
 
@@ -38,7 +46,7 @@ class View {
       at("missed").textContent = `${this.dropped} events left out: this page was too slow`;
       return;
     }
-    if (event === "reset") this.clear();
+    if (event === "reset") { this.clear(); this.opened(); }
     if (event === "open" || event === "reset" || event === "heartbeat") return;
     this.count += 1;
     const name = key || (data && this.kind.key && data[this.kind.key]) || "";
@@ -50,12 +58,14 @@ class View {
   }
 
   measure(data) {
-    this.delays.push(Date.now() - data.time * 1000);
+    if (this.measured === Infinity) this.measured = performance.now() + SETTLED;
+    if (performance.now() > this.measured) this.delays.push(Date.now() - data.time * 1000);
     if (this.delays.length > DELAYS) this.delays.shift();
     if (!this.kind.chart || typeof data.price !== "number") return;
     const line = this.prices.get(data.symbol) ?? [];
     this.prices.set(data.symbol, line);
     line.push([data.time, data.change ?? data.price]);
+    if (line.length > 1 && line.at(-2)[0] >= data.time) line.pop(); // the former way out has shown it
     if (line.length > POINTS) line.shift();
   }
 
@@ -101,7 +111,7 @@ class View {
     this.plot = new uPlot({
       width: chartPlace.clientWidth, height: 360,
       series: [{}, ...symbols.map((label, place) => ({ label, stroke: COLOURS[place % COLOURS.length], width: 2, spanGaps: true }))],
-      axes: [axis, { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick.toFixed(1)} %`) }],
+      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => `${tick.toFixed(1)} %`) }],
     }, [[]], chartPlace);
   }
 }
@@ -195,11 +205,15 @@ function begin() {
   const kind = topics.find(({ name }) => name === topic.value);
   if (!kind) { say("no topic"); return; }
   const way = document.querySelector("input[name=way]:checked").value;
-  const shown = view = new View(kind);
+  if (view?.kind !== kind) view = new View(kind);
+  const shown = view;
+  shown.opened();
   at("note").hidden = !kind.simulated;
   at("curl").textContent = `curl -N ${location.origin}${base()}/${way === "stream" ? "stream" : "events"}`;
   say("connecting");
-  open = WAYS[way]((event, data, key) => { if (view === shown) shown.take(event, data, key); });
+  let here = true;
+  const end = WAYS[way]((event, data, key) => { if (here) shown.take(event, data, key); });
+  open = () => { here = false; end(); };
 }
 
 topic.addEventListener("change", begin);
