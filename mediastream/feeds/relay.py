@@ -52,7 +52,7 @@ class Listener:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
         opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-        path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.events"
+        path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
         made = cls(take, asyncio.get_running_loop(), opened, path)
         try:
             # By /proc, as sun_path takes 108 bytes (bus.py).
@@ -123,7 +123,7 @@ def send(topic: str, event: Event) -> int:
     except FileNotFoundError:
         return 0
     try:
-        return sum(_told(LENGTH.pack(len(said)) + said, folder, path) for path in _folder().glob("*.events"))
+        return sum(_told(LENGTH.pack(len(said)) + said, folder, path) for path in _folder().glob("*.sock"))
     finally:
         os.close(folder)
 

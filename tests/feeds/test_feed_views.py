@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, RequestFactory
 
 from media_library.signals import media_ready
 from mediastream import homeloop
+from mediastream.environment import ROOT
 from mediastream.feeds import hub
 from mediastream.feeds.known import known
 from mediastream.feeds.models import Topic
@@ -177,3 +179,19 @@ def test_what_is_stored_for_all_is_told_and_nothing_else() -> None:
         media_ready.send(None, media=make_media(visibility=visibility, title=visibility))
     assert next(lines)["data"]["title"] == "public"
     call.close()
+
+
+async def test_the_guides_view_cleans_up_when_its_reader_leaves() -> None:
+    defaults = {"visibility": "public"}
+    topic, _ = await Topic.objects.aget_or_create(name="market", defaults=defaults)
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "feeds.md").read_text(), re.DOTALL)[-1]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    response = await made["prices"](RequestFactory().get("/prices"))
+    chunks = aiter(response)
+    assert json.loads(await anext(chunks))["event"] == "open"
+    await asyncio.to_thread(publish, b"1", topic)
+    assert json.loads(await anext(chunks))["data"] == 1
+    await chunks.aclose()
+    await response.aclose()
+    assert await homeloop.run(readers("market")) == 0

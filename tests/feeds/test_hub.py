@@ -162,7 +162,7 @@ def folder() -> Path:
 
 
 async def test_the_socket_of_a_process_that_was_killed_is_cleared_away() -> None:
-    path = folder() / "1-dead.events"
+    path = folder() / "1-dead.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     assert await asyncio.to_thread(relay.send, "t", Event(1)) == 1
@@ -171,7 +171,7 @@ async def test_the_socket_of_a_process_that_was_killed_is_cleared_away() -> None
 
 @pytest.mark.parametrize("said", [b"nonsense", b'["t"]', b'["t","","",0,{"a":', b'["t","a\\nb","",0,1]', b"\xff"])
 async def test_what_is_no_event_is_answered_and_the_next_is_taken(said: bytes) -> None:
-    (path,) = folder().glob("*.events")
+    (path,) = folder().glob("*.sock")
     reader, writer = await asyncio.open_unix_connection(str(path))
     good = b'["t","","",0,1]'
     writer.write(struct.pack("!I", len(said)) + said + struct.pack("!I", len(good)) + good)

@@ -1,8 +1,11 @@
 """Feeds over the real server: by hand, from other processes, and in Chromium."""
 
 import json
+import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from mediastream.environment import ROOT
 from mediastream.http.sse import Message, Parser
 from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.websocket import CLOSE, TEXT, Refused, WebSocket
@@ -296,3 +300,53 @@ def test_an_event_source_goes_on_after_a_restart(server: Server, page: Page, tok
     publish(server, "news", tokens["news"], 2)
     wait_until(lambda: page.evaluate("said.at(-1)") == "2", 30, "the next event")
     assert page.evaluate("said") == ["open", "1", "open", "reset", "2"]
+
+
+def snippets(server: Server, language: str, token: str = "") -> list[str]:
+    """Of the guide, for this server."""
+    text = (ROOT / "docs" / "feeds.md").read_text()
+    found = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return [snippet.replace("ORIGIN", server.url("")).replace("TOKEN", token) for snippet in found]
+
+
+def test_the_guides_chunked_text(server: Server) -> None:
+    read, _ = snippets(server, "sh")
+    with subprocess.Popen(["bash", "-c", f"exec {read}"], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        lines = [running.stdout.readline() for _ in range(3)]
+        running.kill()
+    assert lines[0].startswith(b"# open")
+    assert all(json.loads(line)["simulated"] for line in lines[1:])
+
+
+def test_the_guides_lines(server: Server) -> None:
+    read, _, _ = snippets(server, "python")
+    finished = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, timeout=60)
+    cursor, price = finished.stdout.split()
+    assert ":" in cursor
+    assert float(price) > 0
+
+
+def test_the_guides_ways_to_publish(server: Server, tokens: dict[str, str]) -> None:
+    """To a WebSocket and over HTTP at once."""
+    _, send = snippets(server, "sh", tokens["news"])
+    _, code, _ = snippets(server, "python")
+    with Reader(server, "/feeds/news/events") as events, WebSocket(server, "/ws/feeds/news/") as opened:
+        events.more()
+        opened.receive()
+        assert "id" in json.loads(subprocess.run(["bash", "-c", send], capture_output=True, check=True).stdout)
+        server.manage("shell", "-c", code)
+        said = [(message.event, json.loads(message.data)) for message in events.until(3)]
+        wanted = [("greeting", {"said": "hello"}), ("message", {"said": "hello"}), ("stored", {"stored": 7})]
+        assert said == wanted
+        received = [json.loads(opened.receive()[1]) for _ in wanted]
+        assert [(message["event"], message["data"]) for message in received] == wanted
+
+
+@pytest.mark.browser
+def test_the_guides_event_stream(server: Server, page: Page) -> None:
+    (code,) = snippets(server, "js")
+    page.goto(server.url("/healthz/live"))
+    with page.expect_console_message() as heard:
+        page.evaluate(code)
+    assert float(heard.value.text) > 0
