@@ -7,7 +7,7 @@ from django.http import QueryDict
 from mediastream.errors import BadInput
 from mediastream.feeds import cursor
 from mediastream.feeds.events import MOST_NAME, Format
-from mediastream.feeds.feed import OLDEST
+from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import Want
 
 MOST_KEYS = 100

@@ -7,30 +7,23 @@ publisher never waits.
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 
 from mediastream import drain, streams
 from mediastream.broadcast import Shared
 from mediastream.errors import Busy
 from mediastream.feeds import cursor as cursors
+from mediastream.feeds import saying
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
+from mediastream.feeds.placing import next_batch, place
 from mediastream.feeds.subscriber import Batch, Catching, Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
-from mediastream.http import sse
 
 HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
-BATCH = 256 * 1024  # bytes written at once
-PLACE = 100  # events a slow subscriber may be behind before they are conflated
-SHOWN = 100  # latest events for who has lost its place, where there is not one for each key
 PENDING = 100  # events published in one turn before those who read are served in between
 AGAIN = 0.02  # seconds until a busy connection is tried again
-SOONEST = 1000  # milliseconds until lost clients come again, and
-SPREAD = 2000, 2, 60_000  # over how many: at least, for each subscriber, at most
-
-OLDEST = "oldest"  # the cursor of who wants all there is
 
 
 class Feed:
@@ -87,45 +80,17 @@ class Feed:
         """
         if drain.begun():
             raise Busy("The server is stopping; come again in a moment.", retry_after=2)
-        subscriber = self._placed(want, after)
+        begins = place(self._history, self.cursor, self.terms, after)
+        cursor = str(Cursor(self.epoch, begins.sent))
+        opening = saying.opening(want.form, self.name, cursor, begins.reason, len(self._subscribers))
+        catching = begins.catching if begins.sent < self.head else None
+        subscriber = Subscriber(self, want, begins.sent, catching, opening)
         if not self._subscribers:
             self._flushed = self.head
             self._release_drain = drain.on_begin(self._drain)
             self.interested(True)
         self._subscribers.add(subscriber)
         return subscriber
-
-    def _placed(self, want: Want, after: str | None) -> Subscriber:
-        """A cursor that cannot be gone on from is told so by `reset`, and its reader begins anew."""
-        oldest = self._history.first - 1
-        reason = ""
-        if after is None:
-            sent, catching = (0, Catching.LATEST) if self.terms.keyed else (self.head, None)
-        elif after == OLDEST:
-            sent, catching = oldest, Catching.ALL
-        else:
-            known = cursors.parse(after)
-            if known is not None and known.epoch == self.epoch and oldest <= known.sequence <= self.head:
-                sent, catching = known.sequence, Catching.ALL
-            else:
-                reason = "unknown" if known is None or known.epoch != self.epoch else "expired"
-                sent, catching = (0, Catching.LATEST) if self.terms.keyed else self._recent(oldest)
-        opening = self._opening(want.form, str(Cursor(self.epoch, sent)), reason)
-        return Subscriber(self, want, sent, catching if sent < self.head else None, opening)
-
-    def _recent(self, oldest: int) -> tuple[int, Catching]:
-        return max(self.head - SHOWN, oldest), Catching.ALL
-
-    def _opening(self, form: Format, cursor: str, reason: str) -> bytes:
-        first = b"" if form is Format.SSE else told(form, "open", cursor, topic=self.name)
-        if form is Format.SSE:
-            first = self.retry() + sse.position(cursor)
-        return first + (told(form, "reset", cursor, reason=reason) if reason else b"")
-
-    def retry(self) -> bytes:
-        """Each is told another moment: a server that restarts must not meet all of them at once."""
-        least, each, most = SPREAD
-        return sse.retry(SOONEST + random.randrange(min(least + each * len(self._subscribers), most)))  # noqa: S311
 
     def batch(self, reader: Subscriber) -> Batch | None:
         """What it is to get next; None if nothing waits, or it has been ended for being too slow."""
@@ -135,45 +100,15 @@ class Feed:
         key = reader.want, reader.sent, reader.catching
         if shared and key in self._shared:
             return self._shared[key]
-        batch = self._made(reader)
-        if shared and batch is not None:
+        batch = next_batch(self._history, self.cursor, self.terms, reader)
+        if batch.dropped and self.terms.policy is Policy.DISCONNECT:
+            streams.drop("feed", batch.dropped)
+            gap = told(reader.want.form, "gap", dropped=batch.dropped)
+            reader.end(gap + saying.retry(reader.want.form, len(self._subscribers)))
+            return None
+        if shared:
             self._shared[key] = batch
         return batch
-
-    def _made(self, reader: Subscriber) -> Batch | None:
-        form, oldest = reader.want.form, self._history.first - 1
-        behind = self.head - reader.sent
-        conflate = self.terms.keyed and reader.catching is not Catching.ALL and behind > PLACE
-        pieces: list[bytes] = []
-        dropped, entries = 0, self._history.after(reader.sent)
-        if conflate or reader.catching is Catching.LATEST or (self.terms.keyed and reader.sent < oldest):
-            entries = self._history.latest(reader.sent)
-            dropped = 0 if reader.catching is Catching.LATEST else self._history.forgotten(reader.sent)
-        elif reader.sent < oldest:
-            dropped = oldest - reader.sent
-        if dropped:
-            gap = told(form, "gap", str(Cursor(self.epoch, max(oldest, reader.sent))), dropped=dropped)
-            if self.terms.policy is Policy.DISCONNECT:
-                self._drop(reader, gap, dropped)
-                return None
-            pieces.append(gap)
-        size, upto = 0, self.head
-        for entry in entries:
-            if not reader.want.takes(entry.key):
-                continue
-            if size >= BATCH:
-                break
-            piece = entry.framed(form)
-            size += len(piece)
-            pieces.append(piece)
-            upto = entry.sequence
-        else:
-            upto = self.head
-        return Batch(pieces, upto, dropped)
-
-    def _drop(self, reader: Subscriber, gap: bytes, dropped: int) -> None:
-        streams.drop("feed", dropped)
-        reader.end(gap + (self.retry() if reader.want.form is Format.SSE else b""))
 
     def handed(self, reader: Subscriber, batch: Batch) -> None:
         """That batch was sent, or will be."""
@@ -219,11 +154,8 @@ class Feed:
         self._busy.discard(subscriber)
 
     def heartbeat(self, reader: Subscriber) -> bytes:
-        """For one that has all there is, whose filter may have kept the last events from it."""
-        cursor = str(Cursor(self.epoch, reader.sent))
-        if reader.want.form is Format.SSE:
-            return sse.comment().removesuffix(b"\n") + sse.position(cursor)
-        return b"\n" if reader.want.form is Format.TEXT else told(reader.want.form, "heartbeat", cursor)
+        """For one that has all there is."""
+        return saying.heartbeat(reader.want.form, str(Cursor(self.epoch, reader.sent)))
 
     def _beat(self) -> None:
         self._beating = None
@@ -248,7 +180,7 @@ class Feed:
 
     def _drain(self) -> None:
         for subscriber in [*self._subscribers]:
-            subscriber.end(self.retry() if subscriber.want.form is Format.SSE else b"")
+            subscriber.end(saying.retry(subscriber.want.form, len(self._subscribers)))
 
     def end(self) -> None:
         """The topic is no more."""

@@ -12,7 +12,9 @@ from mediastream.broadcast import Shared
 from mediastream.errors import Busy
 from mediastream.feeds import feed as feeds
 from mediastream.feeds.events import Event, Format
-from mediastream.feeds.feed import OLDEST, Feed
+from mediastream.feeds.feed import Feed
+from mediastream.feeds.placing import OLDEST
+from mediastream.feeds.saying import retry
 from mediastream.feeds.subscriber import Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
 
@@ -296,9 +298,8 @@ async def test_a_drain_ends_streams_with_a_moment_to_come_again() -> None:
         feed.join(LINES)
 
 
-async def test_clients_are_told_different_moments_to_come_again() -> None:
-    feed = Feed("t", Terms())
-    assert len({feed.retry() for _ in range(50)}) > 25
+def test_clients_are_told_different_moments_to_come_again() -> None:
+    assert len({retry(Format.SSE, 1) for _ in range(50)}) > 25
 
 
 async def test_the_first_reader_and_the_last() -> None:

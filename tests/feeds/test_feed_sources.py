@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mediastream.feeds import hub, running, simulator, upstream
 from mediastream.feeds.events import Event, Format
-from mediastream.feeds.feed import OLDEST
+from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.running import Order
 from mediastream.feeds.simulator import SYMBOLS, Market
 from mediastream.feeds.sources import Kind, Source, SourceInvalid, parse

@@ -19,7 +19,7 @@ from mediastream.environment import ROOT
 from mediastream.errors import Busy
 from mediastream.feeds import hub, relay
 from mediastream.feeds.events import Event, Format
-from mediastream.feeds.feed import OLDEST
+from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
 
