@@ -21,6 +21,7 @@ from mediastream.feeds import relay
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Event
 from mediastream.feeds.feed import Feed
+from mediastream.feeds.group import Member
 from mediastream.feeds.terms import Terms
 
 MOST_FEEDS = 2000  # topics held; those without readers go first
@@ -32,6 +33,7 @@ _inbox: deque[tuple[str, Event]] = deque()
 _woken = False
 _lock = threading.Lock()  # of the two above
 _serving: "relay.Listener | None" = None
+_member: Member | None = None
 _published = 0
 
 # Who wants to know when a topic gets its first reader (True) and loses its last (False). On the home loop.
@@ -48,6 +50,8 @@ def feed(name: str, terms: Terms | None = None) -> Feed:
         _make_room()
     made = _feeds[name] = Feed(name, terms or Terms())
     made.interested = lambda interested: _interest(name, interested)
+    if _member is not None:
+        _member.enter(name)
     if known is not None:
         made.take_over(known)
         known.end()
@@ -65,7 +69,7 @@ def _make_room() -> None:
     unread = next((name for name, feed in _feeds.items() if not feed.subscribers), None)
     if unread is None:
         raise Busy("The server has as many topics as it takes; come again later.", retry_after=30)
-    del _feeds[unread]
+    forget(unread)
 
 
 def forget(name: str) -> None:
@@ -73,6 +77,8 @@ def forget(name: str) -> None:
     known = _feeds.pop(name, None)
     if known is not None:
         known.end()
+        if _member is not None:
+            _member.leave(name)
 
 
 def feeds() -> dict[str, Feed]:
@@ -82,10 +88,11 @@ def feeds() -> dict[str, Feed]:
 
 async def serve() -> None:
     """This process holds topics from now on. On the home loop; further calls do nothing."""
-    global _serving
+    global _serving, _member
     if not serves():
         _feeds.clear()  # of a loop that has ended
         _serving = await relay.Listener.start(_append)
+        _member = Member(_append)
 
 
 def serves() -> bool:
@@ -161,8 +168,11 @@ def _take_over() -> None:
 
 async def close_all() -> None:
     """End every stream, and listen no more."""
-    global _serving, _woken
+    global _serving, _woken, _member
     listener, _serving = _serving, None
+    member, _member = _member, None
+    if member is not None:
+        await member.close()
     if listener is not None:
         await listener.close()
     for name in list(_feeds):

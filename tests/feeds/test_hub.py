@@ -3,15 +3,18 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 
@@ -19,6 +22,7 @@ from mediastream.environment import ROOT
 from mediastream.errors import Busy
 from mediastream.feeds import hub, relay
 from mediastream.feeds.events import Event, Format
+from mediastream.feeds.group import group_of, message_of
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
@@ -187,3 +191,34 @@ async def test_nobody_serves() -> None:
     await hub.close_all()
     assert await hub.apublish("t", Event(1)) is None
     assert relay.send("t", Event(1)) == 0
+
+
+@pytest.mark.parametrize("topic", ["news", "a ü?#%"])
+async def test_a_channels_group(topic: str) -> None:
+    subscribers = [hub.feed(topic).join(LINES) for _ in range(3)]
+    layer: Any = get_channel_layer()
+    async with asyncio.timeout(30):
+        while not layer.groups.get(group_of(topic)):
+            await asyncio.sleep(0.01)
+    assert len(layer.groups[group_of(topic)]) == 1
+    await layer.group_send(group_of(topic), {"type": "nonsense"})
+    await layer.group_send(group_of(topic), message_of(topic, {"price": 1}, key="ACME"))
+    for subscriber in subscribers:
+        assert await first(subscriber, 1) == [{"price": 1}]
+    hub.forget(topic)
+    async with asyncio.timeout(30):
+        while layer.groups.get(group_of(topic)):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_guides_channels_group() -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "feeds.md").read_text(), re.DOTALL)[2]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    subscriber = hub.feed("news").join(LINES)
+    layer: Any = get_channel_layer()
+    async with asyncio.timeout(30):
+        while not layer.groups.get(group_of("news")):
+            await asyncio.sleep(0.01)
+    await made["tick"](12.5)
+    assert await first(subscriber, 1) == [{"price": 12.5}]

@@ -320,7 +320,7 @@ def test_the_guides_chunked_text(server: Server) -> None:
 
 
 def test_the_guides_lines(server: Server) -> None:
-    read, _, _ = snippets(server, "python")
+    read, *_ = snippets(server, "python")
     finished = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, timeout=60)
     cursor, price = finished.stdout.split()
     assert ":" in cursor
@@ -330,7 +330,7 @@ def test_the_guides_lines(server: Server) -> None:
 def test_the_guides_ways_to_publish(server: Server, tokens: dict[str, str]) -> None:
     """To a WebSocket and over HTTP at once."""
     _, send = snippets(server, "sh", tokens["news"])
-    _, code, _ = snippets(server, "python")
+    _, code, *_ = snippets(server, "python")
     with Reader(server, "/feeds/news/events") as events, WebSocket(server, "/ws/feeds/news/") as opened:
         events.more()
         opened.receive()
