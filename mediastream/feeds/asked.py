@@ -8,7 +8,7 @@ from mediastream.errors import BadInput
 from mediastream.feeds import cursor
 from mediastream.feeds.events import MOST_NAME, Format
 from mediastream.feeds.placing import OLDEST
-from mediastream.feeds.subscriber import Want
+from mediastream.feeds.subscriber import Want, want
 
 MOST_KEYS = 100
 
@@ -28,7 +28,7 @@ def parse(query: QueryDict, form: Format, last_id: str | None = None) -> Asked:
     after = _one(query, "after")
     if after is not None and after != OLDEST and cursor.parse(after) is None:
         raise BadInput(f"after is the id of an event, such as 1f0c93ab:1042, or {OLDEST}.")
-    return Asked(Want(form, _keys(query)), last_id if last_id else after)
+    return Asked(want(form, _keys(query)), last_id if last_id else after)
 
 
 def text_or_lines(query: QueryDict) -> Format:

@@ -18,7 +18,7 @@ from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
 from mediastream.feeds.placing import next_batch, place
-from mediastream.feeds.subscriber import Batch, Catching, Subscriber, Want
+from mediastream.feeds.subscriber import Batch, Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
 
 HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
@@ -45,7 +45,7 @@ class Feed:
         self._trying: asyncio.Handle | None = None
         self._beating: asyncio.Handle | None = None
         self._release_drain: Callable[[], None] = lambda: None
-        self._shared: dict[tuple[Want, int, Catching | None], Batch] = {}
+        self._shared: dict[tuple[Want, int], Batch] = {}
 
     @property
     def subscribers(self) -> int:
@@ -94,12 +94,13 @@ class Feed:
 
     def batch(self, reader: Subscriber) -> Batch | None:
         """What it is to get next; None if nothing waits, or it has been ended for being too slow."""
-        if reader.sent >= self.head:
+        if reader.sent >= self.head or reader.ended:
             return None
-        shared = reader.sent >= self._flushed  # others stand there, too; those that are behind are each elsewhere
-        key = reader.want, reader.sent, reader.catching
-        if shared and key in self._shared:
-            return self._shared[key]
+        # Others stand there, too; those that are behind are each elsewhere.
+        shared = reader.catching is None and reader.sent >= self._flushed
+        key = reader.want, reader.sent
+        if shared and (known := self._shared.get(key)) is not None:
+            return known
         batch = next_batch(self._history, self.cursor, self.terms, reader)
         if batch.dropped and self.terms.policy is Policy.DISCONNECT:
             streams.drop("feed", batch.dropped)

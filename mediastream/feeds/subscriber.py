@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared
@@ -26,15 +26,21 @@ class Catching(Enum):
     LATEST = "latest"  # it begins, and is to know what is now
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Want:
-    """`keys`: those of the events it wants, None: all."""
+    """`keys`: those of the events it wants, None: all. Compared by identity, as each event does it for each reader:
+    those who want the same share one (`want`), or else what is made for them is made twice."""
 
     form: Format
     keys: frozenset[str] | None = None
 
     def takes(self, key: str) -> bool:
         return self.keys is None or key in self.keys
+
+
+@lru_cache(1024)
+def want(form: Format, keys: frozenset[str] | None = None) -> Want:
+    return Want(form, keys)
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,12 @@ class Subscriber:
 
     def advance(self) -> bool:
         """Have all that waits written by `offer`; False if the connection would not take it all yet."""
-        assert self.offer is not None
-        while not self.ended and (batch := self.feed.batch(self)) is not None:
-            if batch.pieces and not self.offer(batch.joined):
+        feed, offer = self.feed, self.offer
+        assert offer is not None
+        while self.sent < feed.head and (batch := feed.batch(self)) is not None:
+            if batch.pieces and not offer(batch.joined):
                 return False
-            self.feed.handed(self, batch)
+            feed.handed(self, batch)
         return True
 
     async def take(self, seconds: float) -> Batch | None:

@@ -222,3 +222,11 @@ async def test_the_guides_channels_group() -> None:
             await asyncio.sleep(0.01)
     await made["tick"](12.5)
     assert await first(subscriber, 1) == [{"price": 12.5}]
+
+
+async def test_a_clock_that_jumps_back_changes_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    subscriber = hub.feed("t").join(LINES)
+    await hub.apublish("t", Event(1))
+    monkeypatch.setattr("time.time", lambda: 5.0)
+    await hub.apublish("t", Event(2))
+    assert await first(subscriber, 2) == [1, 2]

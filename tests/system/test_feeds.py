@@ -294,7 +294,14 @@ def test_an_event_source_goes_on_after_a_restart(server: Server, page: Page, tok
     publish(server, "news", tokens["news"], 1)
     wait_until(lambda: page.evaluate("said.at(-1)") == "1", 30, "an event")
     worker = server.worker()
+    reader = Reader(server, "/feeds/news/events")
+    reader.more()
+    reader.parser.retry = None
     server.process.send_signal(1)  # HUP: a new worker
+    with reader:
+        while not reader.ended:  # cleanly, with a moment to come again
+            reader.more()
+    assert reader.parser.retry
     wait_until(lambda: not worker.is_running(), 30, "the worker to be replaced")
     wait_until(lambda: "reset" in page.evaluate("said"), 60, "the reset")
     publish(server, "news", tokens["news"], 2)
