@@ -9,10 +9,13 @@ class MediaLibraryConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_delete, post_save
 
+        from media_library.activity import tell_stored
         from media_library.deletion import forget_files
         from media_library.items import item_changed
         from media_library.models import Media
+        from media_library.signals import media_ready
 
+        media_ready.connect(tell_stored)
         post_delete.connect(forget_files, Media)
         post_save.connect(item_changed, Media)
         post_delete.connect(item_changed, Media)

@@ -17,6 +17,8 @@ from mediastream import drain, ffmpeg, homeloop, watch
 from mediastream.delivery import Receive, Send
 from mediastream.errors import Busy
 from mediastream.faults import fault_response
+from mediastream.feeds import hub, running
+from mediastream.feeds.views import begin as begin_feeds
 from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
@@ -32,6 +34,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await receive()
     try:
         open_all()
+        await begin_feeds()
     except Exception as fault:
         logger.exception("cannot start")
         await send({"type": "lifespan.startup.failed", "message": str(fault)})
@@ -71,6 +74,8 @@ async def close_all() -> None:
     drain.begin()
     await owner.end()
     await hardware.end()
+    await running.close_all()
+    await hub.close_all()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

@@ -30,6 +30,7 @@ SENDFILE = ENVIRONMENT.sendfile
 
 INSTALLED_APPS = [
     "mediastream",
+    "mediastream.feeds",
     "mediastream.live",
     "media_library",
     "transcode",
@@ -53,6 +54,15 @@ MIDDLEWARE = [
     "mediastream.faults.FaultMiddleware",
 ]
 # No GZipMiddleware: it holds back streams and would encode media (decision 11).
+
+# For the feeds' groups (feeds/group.py). No socket of ours is a member: what is not taken for a minute is dropped.
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels.layers.InMemoryChannelLayer",
+        # A member would otherwise be forgotten after a day.
+        "CONFIG": {"capacity": 10_000, "group_expiry": 100 * 365 * 86400},
+    }
+}
 
 ROOT_URLCONF = "mediastream.urls"
 ASGI_APPLICATION = "mediastream.asgi.application"

@@ -82,8 +82,8 @@ def dropped() -> Counter[str]:
     return _dropped
 
 
-def drop(kind: str) -> None:
-    _dropped[kind] += 1
+def drop(kind: str, count: int = 1) -> None:
+    _dropped[kind] += count
 
 
 def opened(stream: Stream, *, brief: bool) -> Stream:

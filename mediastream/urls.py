@@ -1,4 +1,4 @@
-"""The whole HTTP surface, one table. /feeds/ is yet to be built."""
+"""The whole HTTP surface, one table."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("transcode.hls_views")),
     path("live/<slug:slug>/recording/save", keeping.save, name="save_recording"),
     path("live/", include(("mediastream.live.views", "live"))),
+    path("feeds/", include(("mediastream.feeds.views", "feeds"))),
     path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

@@ -12,9 +12,11 @@ from django.urls import path
 
 from mediastream import homeloop, watch
 from mediastream.delivery import Receive, Scope, Send
+from mediastream.feeds.websocket import FeedSocket
 from mediastream.live.wall import Wall
 
-_router = AllowedHostsOriginValidator(URLRouter([path("ws/live/", Wall.as_asgi())]))
+_sockets = [path("ws/live/", Wall.as_asgi()), path("ws/feeds/<str:topic>/", FeedSocket.as_asgi())]
+_router = AllowedHostsOriginValidator(URLRouter(_sockets))
 
 
 async def websocket(scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,17 +27,16 @@ SIGNED_OUT = {"anonymous", "inactive"}
 
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
-# said. camera form, item form: take POST alone.
-# item part: the same as item, of a part it may not have. admin: Django's own and ours beside it, staff's as far as
-# their permissions go.
-# form: what Django's sign-in takes.
+# said. camera form, item form: take POST alone. item part: the same as item, of a part it may not have. topic: as a
+# camera, and endless. token: POST by a script with the topic's token. admin: Django's own and ours beside it, staff's
+# as far as their permissions go. form: what Django's sign-in takes.
 ROWS = {
     "": "open",
     "accounts/login/": "form",
     "accounts/logout/": "form",
     "admin/": "admin",
     "admin/(?P<url>.*)$": "admin",
-    "admin/^(?P<app_label>live|jobs|media_library|auth)/$": "admin",
+    "admin/^(?P<app_label>feeds|live|jobs|media_library|auth)/$": "admin",
     "admin/autocomplete/": "admin",
     "admin/jsi18n/": "admin",
     "admin/login/": "form",
@@ -46,6 +45,10 @@ ROWS = {
     "admin/password_change/done/": "admin",
     "admin/r/<path:content_type_id>/<path:object_id>/": "admin",
     "favicon.ico": "open",
+    "feeds/": "open",
+    "feeds/<str:topic>/events": "topic",
+    "feeds/<str:topic>/publish": "token",
+    "feeds/<str:topic>/stream": "topic",
     "healthz/live": "open",
     "healthz/ready": "open",
     "live/": "open",
@@ -72,7 +75,7 @@ ROWS = {
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
 }
-for _model in ("auth/group", "auth/user", "jobs/job", "live/camera", "media_library/media"):
+for _model in ("auth/group", "auth/user", "feeds/topic", "jobs/job", "live/camera", "media_library/media"):
     for _page in (
         "",
         "<path:object_id>/",
@@ -89,6 +92,15 @@ STAFF_HAS = {"admin/", "admin/jsi18n/", "admin/logout/", "admin/password_change/
 STARTS_FFMPEG = ("stream.mp4", "mjpeg", "snapshot.jpg")
 
 
+# Where it is not by who asks.
+FORM = {200, 302, 403, 405}
+BY_METHOD = {
+    "form": dict.fromkeys(METHODS, FORM),
+    "token": {"POST": {401}},
+    "camera form": {method: {400, 401, 403, 405} for method in METHODS if method not in ("GET", "HEAD")},
+}
+
+
 @dataclass(frozen=True)
 class Case:
     route: str
@@ -101,6 +113,7 @@ class Case:
         values = {
             "media_id": item,
             "slug": slug,
+            "topic": slug,
             "name": "mediastream/icon.svg",
             "app_label": "auth",
             "number": "0",
@@ -114,16 +127,18 @@ class Case:
     def starts_ffmpeg(self) -> bool:
         return self.route.endswith(STARTS_FFMPEG)
 
+    @property
+    def endless(self) -> bool:
+        return self.starts_ffmpeg or self.kind == "topic"
+
     def statuses(self, role: str) -> set[int]:
         """What this role may be answered."""
         if self.kind == "admin":
             return self._admin(role)
-        if self.kind == "form":
-            return {200, 302, 403, 405}
-        if self.kind == "camera form":
-            return {405} if self.method in ("GET", "HEAD") else {400, 401, 403, 405}
         if self.kind == "item form":
             return self._item_form(role)
+        if self.kind in BY_METHOD:
+            return BY_METHOD[self.kind].get(self.method, {405})
         if self.method not in ("GET", "HEAD"):
             return {405}
         if self.kind == "metrics":  # by where from, not by whom
@@ -155,7 +170,7 @@ def cases() -> Iterator[Case]:
     """Of every address of the URLconf. A visibility matters to items and cameras alone."""
     for route in sorted(set(routes(get_resolver()))):
         kind = ROWS[route]
-        guarded = kind.startswith(("item", "camera"))
+        guarded = kind.startswith(("item", "camera", "topic"))
         for visibility in VISIBILITIES if guarded else ("public",):
             for method in METHODS if guarded else ("GET", "POST"):
                 yield Case(route, kind, visibility, method)

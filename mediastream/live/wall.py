@@ -104,6 +104,8 @@ class Shown:
 class Wall(AsyncWebsocketConsumer):
     """One page's socket. `_pump` sends; Channels calls the rest, one message after the other."""
 
+    channel_layer_alias = ""  # it is in no group
+
     def __init__(self) -> None:
         super().__init__()
         self._shown: dict[str, Shown] = {}

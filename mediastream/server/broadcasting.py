@@ -3,7 +3,8 @@
 `transport.write` of bytes that all viewers share costs no copy and keeps TLS. What a slow viewer may hold is
 bounded twice: nothing is offered while the transport still has bytes of before, nor while the kernel holds
 more unsent bytes than the last offer had (SIOCOUTQNSD), so that at most two offers lie in our socket; what
-the client's own buffer holds is not ours to bound.
+the client's own buffer holds is not ours to bound. Small offers are not worth a question each: the kernel is asked
+once for every UNASKED bytes of them.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ from mediastream.streams import Stream
 if TYPE_CHECKING:
     from mediastream.server.connection import Connection
 
+UNASKED = 4096  # bytes
 SIOCOUTQNSD = 0x894B  # linux/sockios.h; unsent bytes, where SIOCOUTQ also counts those not yet acknowledged
 
 _unsent = array("i", [0])
@@ -31,16 +33,21 @@ class ConnectionSink:
         self._stream = stream
         self._chunked = chunked
         self._last = 0
+        self._unasked = UNASKED  # bytes offered since the kernel was asked
 
     def offer(self, data: Shared) -> bool:
         transport = self._transport
         if transport.get_write_buffer_size() or transport.is_closing():
             return False
-        fcntl.ioctl(self._fileno, SIOCOUTQNSD, _unsent, True)
-        if _unsent[0] > self._last:
-            return False
         text = data.chunk if self._chunked else data.plain
-        self._last = size = len(text)
+        size = len(text)
+        if self._unasked + size > UNASKED:
+            fcntl.ioctl(self._fileno, SIOCOUTQNSD, _unsent, True)
+            if _unsent[0] > self._last:
+                return False
+            self._unasked = self._last = 0
+        self._unasked += size
+        self._last += size
         self._connection.count(size)
         self._stream.bytes += size
         transport.write(text)

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.system
 MIB = 1024 * 1024
 SOON = 10.0  # seconds for what should take none, on a busy machine
 QUIET = "quiet"  # a camera
+ACTIVITY = "from mediastream.feeds.hub import Event, publish; publish('activity', Event('hello'))"
 PATTERN = "/live/test-pattern/mjpeg"
 
 
@@ -78,6 +79,19 @@ def viewers_gone(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "running" in request.fixturenames:
         request.getfixturevalue("running").close_opened()
+
+
+def test_a_feed_and_an_event_from_another_process(running: Running, library: Library) -> None:
+    connection = running.open("/feeds/activity/events")
+    status, headers, received = read_head(connection)
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    while b"id: " not in received:
+        received += connection.recv(MIB)
+    running.manage("shell", "-c", ACTIVITY)
+    while b"data: hello" not in received:
+        chunk = connection.recv(MIB)
+        assert chunk
+        received += chunk
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ IMPORTS = """
 from django.contrib.auth import get_user_model
 from django.test import Client
 from media_library.models import Media
+from mediastream.feeds.models import Topic
 from mediastream.live.models import Camera
 User = get_user_model()
 """

@@ -1,0 +1,195 @@
+"""One topic while it runs: its events in order, and who reads them. Lives on the home loop.
+
+What is published in one turn of the loop goes out together in the next, written once for each kind of reader: those
+that want the same format and keys and stand at the same place share the bytes. A subscriber whose connection is still
+busy is left where it is and tried again every moment; what it is too slow for, the topic's policy decides. A
+publisher never waits.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mediastream import drain, streams
+from mediastream.broadcast import Shared
+from mediastream.errors import Busy
+from mediastream.feeds import cursor as cursors
+from mediastream.feeds import saying
+from mediastream.feeds.cursor import Cursor
+from mediastream.feeds.events import Entry, Event, Format, told
+from mediastream.feeds.history import History, MemoryHistory
+from mediastream.feeds.placing import next_batch, place
+from mediastream.feeds.subscriber import Batch, Subscriber, Want
+from mediastream.feeds.terms import Policy, Terms
+
+HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
+PENDING = 100  # events published in one turn before those who read are served in between
+AGAIN = 0.02  # seconds until a busy connection is tried again
+
+
+class Feed:
+    """`head`: the sequence of the latest event; `interested`: called when the first subscriber comes (True) and when
+    the last has left (False)."""
+
+    def __init__(self, name: str, terms: Terms) -> None:
+        self.name = name
+        self.terms = terms
+        self.head = 0
+        self.epoch = cursors.new_epoch()
+        self.interested: Callable[[bool], None] = lambda _interested: None
+        self._history: History = MemoryHistory(terms.history, keyed=terms.keyed)
+        self._subscribers: set[Subscriber] = set()
+        self._attached: set[Subscriber] = set()
+        self._busy: set[Subscriber] = set()  # attached, with a connection that would not take all
+        self._flushed = 0
+        self._flushing: asyncio.Handle | None = None
+        self._trying: asyncio.Handle | None = None
+        self._beating: asyncio.Handle | None = None
+        self._release_drain: Callable[[], None] = lambda: None
+        self._shared: dict[tuple[Want, int], Batch] = {}
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.epoch, self.head)
+
+    def append(self, event: Event) -> Cursor:
+        """Its place in the topic."""
+        self.head += 1
+        self._history.append(Entry(event, self.epoch, self.head))
+        self._shared.clear()
+        if self._subscribers:
+            if self.head - self._flushed >= PENDING:
+                self._flush()
+            elif self._flushing is None:
+                self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+        return self.cursor
+
+    def take_over(self, former: "Feed") -> None:
+        """Go on where the same topic stood on other terms."""
+        self.epoch, self.head = former.epoch, former.head
+        for entry in former._history.after(0):
+            self._history.append(entry)
+
+    def join(self, want: Want, after: str | None = None) -> Subscriber:
+        """`after`: the cursor of the last event it knows, OLDEST, or None for who comes for the first time.
+
+        Raises Busy while the server stops.
+        """
+        if drain.begun():
+            raise Busy("The server is stopping; come again in a moment.", retry_after=2)
+        begins = place(self._history, self.cursor, self.terms, after)
+        cursor = str(Cursor(self.epoch, begins.sent))
+        opening = saying.opening(want.form, self.name, cursor, begins.reason, len(self._subscribers))
+        catching = begins.catching if begins.sent < self.head else None
+        subscriber = Subscriber(self, want, begins.sent, catching, opening)
+        if not self._subscribers:
+            self._flushed = self.head
+            self._release_drain = drain.on_begin(self._drain)
+            self.interested(True)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    def batch(self, reader: Subscriber) -> Batch | None:
+        """What it is to get next; None if nothing waits, or it has been ended for being too slow."""
+        if reader.sent >= self.head or reader.ended:
+            return None
+        # Others stand there, too; those that are behind are each elsewhere.
+        shared = reader.catching is None and reader.sent >= self._flushed
+        key = reader.want, reader.sent
+        if shared and (known := self._shared.get(key)) is not None:
+            return known
+        batch = next_batch(self._history, self.cursor, self.terms, reader)
+        if batch.dropped and self.terms.policy is Policy.DISCONNECT:
+            streams.drop("feed", batch.dropped)
+            gap = told(reader.want.form, "gap", dropped=batch.dropped)
+            reader.end(gap + saying.retry(reader.want.form, len(self._subscribers)))
+            return None
+        if shared:
+            self._shared[key] = batch
+        return batch
+
+    def handed(self, reader: Subscriber, batch: Batch) -> None:
+        """That batch was sent, or will be."""
+        reader.sent = batch.upto
+        if batch.upto >= self.head:
+            reader.catching = None
+        if batch.dropped:
+            streams.drop("feed", batch.dropped)
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        for subscriber in [*self._subscribers]:
+            if subscriber.offer is None:
+                subscriber.tell()
+            elif subscriber not in self._busy and not subscriber.advance():
+                self._busy.add(subscriber)
+        self._flushed = self.head
+        self._try_again()
+
+    def _try_again(self) -> None:
+        if self._busy and self._trying is None:
+            self._trying = asyncio.get_running_loop().call_later(AGAIN, self._try)
+
+    def _try(self) -> None:
+        self._trying = None
+        for subscriber in [*self._busy]:
+            if subscriber.advance():
+                self._busy.discard(subscriber)
+        self._try_again()
+
+    def attached(self, subscriber: Subscriber) -> None:
+        self._attached.add(subscriber)
+        if not subscriber.advance():
+            self._busy.add(subscriber)
+            self._try_again()
+        if self._beating is None:
+            self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
+
+    def detached(self, subscriber: Subscriber) -> None:
+        self._attached.discard(subscriber)
+        self._busy.discard(subscriber)
+
+    def heartbeat(self, reader: Subscriber) -> bytes:
+        """For one that has all there is."""
+        return saying.heartbeat(reader.want.form, str(Cursor(self.epoch, reader.sent)))
+
+    def _beat(self) -> None:
+        self._beating = None
+        made: dict[tuple[Format, int], Shared] = {}
+        for subscriber in [*self._attached]:
+            if subscriber not in self._busy and subscriber.offer is not None:
+                key = subscriber.want.form, subscriber.sent
+                beat = made.get(key) or made.setdefault(key, Shared(self.heartbeat(subscriber)))
+                subscriber.offer(beat)
+        if self._attached:
+            self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
+
+    def left(self, subscriber: Subscriber) -> None:
+        if subscriber not in self._subscribers:
+            return
+        self.detached(subscriber)
+        self._subscribers.discard(subscriber)
+        if not self._subscribers:
+            self._release_drain()
+            self._stop_timers()
+            self.interested(False)
+
+    def _drain(self) -> None:
+        for subscriber in [*self._subscribers]:
+            subscriber.end(saying.retry(subscriber.want.form, len(self._subscribers)))
+
+    def end(self) -> None:
+        """The topic is no more."""
+        for subscriber in [*self._subscribers]:
+            subscriber.leave()
+
+    def _stop_timers(self) -> None:
+        for handle in (self._flushing, self._trying, self._beating):
+            if handle is not None:
+                handle.cancel()
+        self._flushing = self._trying = self._beating = None

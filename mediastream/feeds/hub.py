@@ -1,0 +1,182 @@
+"""The topics of this process, and how anything gets to their readers. Feeds live on the home loop.
+
+    publish("market", Event({"symbol": "ACME", "price": 12.5}, key="ACME"))     # from any thread
+    await apublish("market", ...)                                               # from a coroutine
+    publish_on_commit("activity", ...)                                          # once what it tells of is stored
+
+A process that serves (`serve`) holds the topics; what another publishes, `manage.py` or the job worker, goes to it
+through a socket of its own (relay.py).
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from django.db import transaction
+
+from mediastream import homeloop
+from mediastream.errors import Busy
+from mediastream.feeds import relay
+from mediastream.feeds.cursor import Cursor
+from mediastream.feeds.events import Event
+from mediastream.feeds.feed import Feed
+from mediastream.feeds.group import Member
+from mediastream.feeds.terms import Terms
+
+MOST_FEEDS = 2000  # topics held; those without readers go first
+WAITING = 10_000  # events from other threads that wait for the loop
+TURN = 100  # events a coroutine publishes in a row before others have a turn
+
+_feeds: dict[str, Feed] = {}
+_inbox: deque[tuple[str, Event]] = deque()
+_woken = False
+_lock = threading.Lock()  # of the two above
+_serving: "relay.Listener | None" = None
+_member: Member | None = None
+_published = 0
+
+# Who wants to know when a topic gets its first reader (True) and loses its last (False). On the home loop.
+on_interest: list[Callable[[str, bool], None]] = []
+
+
+def feed(name: str, terms: Terms | None = None) -> Feed:
+    """The topic's feed, opened if need be. `terms`: its row's; a feed that was opened on others is opened anew, and
+    its readers, who are ended, come again. None: as it is."""
+    known = _feeds.get(name)
+    if known is not None and (terms is None or known.terms == terms):
+        return known
+    if known is None:
+        _make_room()
+    made = _feeds[name] = Feed(name, terms or Terms())
+    made.interested = lambda interested: _interest(name, interested)
+    if _member is not None:
+        _member.enter(name)
+    if known is not None:
+        made.take_over(known)
+        known.end()
+    return made
+
+
+def _interest(name: str, interested: bool) -> None:
+    for tell in on_interest:
+        tell(name, interested)
+
+
+def _make_room() -> None:
+    if len(_feeds) < MOST_FEEDS:
+        return
+    unread = next((name for name, feed in _feeds.items() if not feed.subscribers), None)
+    if unread is None:
+        raise Busy("The server has as many topics as it takes; come again later.", retry_after=30)
+    forget(unread)
+
+
+def forget(name: str) -> None:
+    """The topic is gone, and its events with it: another of that name must not show them."""
+    known = _feeds.pop(name, None)
+    if known is not None:
+        known.end()
+        if _member is not None:
+            _member.leave(name)
+
+
+def feeds() -> dict[str, Feed]:
+    """By name; not to be changed."""
+    return _feeds
+
+
+async def serve() -> None:
+    """This process holds topics from now on. On the home loop; further calls do nothing."""
+    global _serving, _member
+    if not serves():
+        _feeds.clear()  # of a loop that has ended
+        _serving = await relay.Listener.start(_append)
+        _member = Member(_append)
+
+
+def serves() -> bool:
+    return _serving is not None and _serving.alive
+
+
+def _append(name: str, event: Event) -> Cursor:
+    return feed(name).append(event)
+
+
+def publish(name: str, event: Event) -> None:
+    """From any thread, or from a callback of the loop. Raises Busy if more wait for the loop than may.
+
+    Where no process of this host serves, nobody reads, and the event is lost.
+    """
+    if not serves():
+        relay.send(name, event)
+    elif _at_home():
+        _append(name, event)
+    else:
+        _hand_over(name, event)
+
+
+async def apublish(name: str, event: Event) -> Cursor | None:
+    """The same from a coroutine, which others get a turn beside; its place, None if another process holds it."""
+    global _published
+    if not serves():
+        await asyncio.to_thread(relay.send, name, event)
+        return None
+    if not _at_home():
+        return await homeloop.run(apublish(name, event))
+    _published += 1
+    if _published % TURN == 0:
+        await asyncio.sleep(0)
+    return _append(name, event)
+
+
+def publish_on_commit(name: str, event: Event, using: str | None = None) -> None:
+    """Once the transaction under way is committed; now if there is none. It never fails what it tells of."""
+    transaction.on_commit(lambda: publish(name, event), using=using, robust=True)
+
+
+def _at_home() -> bool:
+    try:
+        return asyncio.get_running_loop() is homeloop.home()
+    except RuntimeError:
+        return False
+
+
+def _hand_over(name: str, event: Event) -> None:
+    global _woken
+    with _lock:
+        if len(_inbox) >= WAITING:
+            raise Busy("More events wait to be published than the server takes; publish more slowly.", retry_after=1)
+        _inbox.append((name, event))
+        wake, _woken = not _woken, True
+    if wake:
+        homeloop.soon(_take_over)
+
+
+def _take_over() -> None:
+    """What other threads have published, in their order; a bounded part of it in one turn."""
+    global _woken
+    for _ in range(TURN):
+        with _lock:
+            if not _inbox:
+                _woken = False
+                return
+            name, event = _inbox.popleft()
+        _append(name, event)
+    homeloop.soon(_take_over)
+
+
+async def close_all() -> None:
+    """End every stream, and listen no more."""
+    global _serving, _woken, _member
+    listener, _serving = _serving, None
+    member, _member = _member, None
+    if member is not None:
+        await member.close()
+    if listener is not None:
+        await listener.close()
+    for name in list(_feeds):
+        forget(name)
+    with _lock:
+        _inbox.clear()
+        _woken = False

@@ -1,0 +1,143 @@
+"""One subscriber's place at a topic: how far it has come, and no more. Lives on the home loop.
+
+The events lie in the topic's history, for all; so a place costs the same for who is behind by a thousand events, and is
+bounded by what the history holds. A subscriber either has its events written to its connection by the topic
+(`attach`), or takes them (`take`).
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from mediastream.broadcast import Shared
+from mediastream.feeds.events import Format
+
+if TYPE_CHECKING:
+    from mediastream.feeds.feed import Feed
+
+
+class Catching(Enum):
+    """How a subscriber that is behind is brought up, until it is no longer."""
+
+    ALL = "all"  # it resumes, and is to miss nothing
+    LATEST = "latest"  # it begins, and is to know what is now
+
+
+@dataclass(frozen=True, eq=False)
+class Want:
+    """`keys`: those of the events it wants, None: all. Compared by identity, as each event does it for each reader:
+    those who want the same share one (`want`), or else what is made for them is made twice."""
+
+    form: Format
+    keys: frozenset[str] | None = None
+
+    def takes(self, key: str) -> bool:
+        return self.keys is None or key in self.keys
+
+
+@lru_cache(1024)
+def want(form: Format, keys: frozenset[str] | None = None) -> Want:
+    return Want(form, keys)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be sent next. `upto`: the sequence it reaches; `dropped`: events given up before it."""
+
+    pieces: Collection[bytes]
+    upto: int
+    dropped: int = 0
+
+    @cached_property
+    def joined(self) -> Shared:
+        return Shared(b"".join(self.pieces))
+
+    @cached_property
+    def messages(self) -> list[str]:
+        """For a WebSocket: one for each event."""
+        return [piece.decode().rstrip("\n") for piece in self.pieces]
+
+
+class Subscriber:
+    """Made by `Feed.join`. `opening`: what is sent first; `sent`: the sequence up to which all has been handed over;
+    `farewell`: what is sent last."""
+
+    __slots__ = ("_news", "_over", "catching", "farewell", "feed", "offer", "opening", "sent", "want")
+
+    def __init__(self, feed: "Feed", want: Want, sent: int, catching: Catching | None, opening: bytes) -> None:
+        self.feed = feed
+        self.want = want
+        self.sent = sent
+        self.catching = catching
+        self.opening = opening
+        self.farewell = b""
+        self.offer: Callable[[Shared], bool] | None = None
+        self._news: asyncio.Event | None = None
+        self._over: asyncio.Future[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._over is not None and self._over.done()
+
+    def tell(self) -> None:
+        """There is news for who takes."""
+        if self._news is not None:
+            self._news.set()
+
+    def end(self, farewell: bytes = b"") -> None:
+        """No event comes after this. Safe to repeat."""
+        if not self.ended:
+            self.farewell = farewell
+            self._future().set_result(None)
+            self.tell()
+
+    def advance(self) -> bool:
+        """Have all that waits written by `offer`; False if the connection would not take it all yet."""
+        feed, offer = self.feed, self.offer
+        assert offer is not None
+        while self.sent < feed.head and (batch := feed.batch(self)) is not None:
+            if batch.pieces and not offer(batch.joined):
+                return False
+            feed.handed(self, batch)
+        return True
+
+    async def take(self, seconds: float) -> Batch | None:
+        """What waits, or comes within that time; None if nothing does, or when it has ended."""
+        if self._news is None:
+            self._news = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.ended:
+                    self._news.clear()
+                    if (batch := self.feed.batch(self)) is None:
+                        await self._news.wait()
+                        continue
+                    self.feed.handed(self, batch)
+                    if batch.pieces:
+                        return batch
+        except TimeoutError:
+            pass
+        return None
+
+    async def attach(self, offer: Callable[[Shared], bool]) -> None:
+        """Have events written by `offer` until it ends."""
+        self.offer = offer
+        self.feed.attached(self)
+        try:
+            await self._future()
+        finally:
+            self.feed.detached(self)
+            self.offer = None
+
+    def leave(self) -> None:
+        """Give the place back. Safe to repeat."""
+        self.end()
+        self.feed.left(self)
+
+    def _future(self) -> "asyncio.Future[None]":
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        return self._over

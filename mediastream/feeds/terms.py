@@ -1,0 +1,24 @@
+"""What a topic's row asks for, as a value."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Policy(Enum):
+    """What becomes of events a subscriber is too slow for."""
+
+    CONFLATE = "conflate"  # the last of each key is kept
+    OLDEST = "oldest"  # the oldest go, and a `gap` says how many
+    DISCONNECT = "disconnect"  # the stream ends with a `gap`
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`history`: events kept, at least one."""
+
+    policy: Policy = Policy.OLDEST
+    history: int = 1000
+
+    @property
+    def keyed(self) -> bool:
+        return self.policy is Policy.CONFLATE

@@ -1,0 +1,123 @@
+"""A topic over a WebSocket: one text message for each event, as a line of NDJSON.
+
+What a reader says has no meaning here and is not answered; gunicorn_conf.py bounds its length. A socket is closed with
+4401, 4403 or 4404 where a request would be answered by 401, 403 or 404, and the reason beside it.
+"""
+
+import asyncio
+import io
+import logging
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.http import QueryDict
+
+from mediastream import access, homeloop, streams
+from mediastream.delivery import Receive, Scope, Send
+from mediastream.errors import Fault
+from mediastream.feeds import asked
+from mediastream.feeds.bodies import FeedBody
+from mediastream.feeds.events import Format
+from mediastream.feeds.feed import HEARTBEAT
+from mediastream.feeds.known import KnownTopic, right_to
+from mediastream.feeds.views import join
+from mediastream.lean import LeanRequest
+from mediastream.request_threads import shared_threads
+from mediastream.streams import Label, Stream
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 60.0  # seconds one message may wait for its reader
+LONGEST = 64 * 1024  # bytes of a message from a reader, under servers that are not ours too
+TOO_BIG, NO_TEXT, AWAY, APPLICATION = 1009, 1003, 1001, 4000  # close codes, RFC 6455 section 7.4
+
+
+class FeedSocket(AsyncWebsocketConsumer):
+    """`_pump` sends; Channels calls the rest. It needs no channel layer: the feed is one for all its readers."""
+
+    channel_layer_alias = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pumping: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever ends the connection ends what it opened (live/wall.py)."""
+        try:
+            await super().__call__(scope, receive, send)
+        except OSError:
+            logger.debug("the reader left while something was sent to it")
+        finally:
+            if self._pumping is not None:
+                self._pumping.cancel()
+                await asyncio.gather(self._pumping, return_exceptions=True)
+
+    async def connect(self) -> None:
+        await self.accept()
+        self._pumping = asyncio.create_task(self._pump(), name="feed socket")
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if bytes_data is not None:
+            await self.close(NO_TEXT, "this socket takes text")
+        elif len((text_data or "").encode()) > LONGEST:
+            await self.close(TOO_BIG, f"a message has {LONGEST} bytes at most")
+
+    async def disconnect(self, code: int) -> None:
+        raise StopConsumer
+
+    async def _pump(self) -> None:
+        try:
+            wanted = asked.parse(QueryDict(self.scope["query_string"]), Format.SOCKET)
+            right = await self._right()
+            body = await homeloop.run(join(right.item, wanted))
+        except Fault as fault:
+            await self.close(APPLICATION + fault.status, fault.detail[:120])
+            return
+        except Exception:
+            logger.exception("a feed's socket could not be opened")
+            await self.close(1011)
+            return
+        await self._send_all(body, right)
+
+    async def _right(self) -> access.Right[KnownTopic]:
+        """As for an HTTP request with this handshake's headers."""
+        request = LeanRequest({**self.scope, "method": "GET"}, io.BytesIO())
+        async with shared_threads():
+            return await right_to(request, self.scope["url_route"]["kwargs"]["topic"])
+
+    async def _send_all(self, body: FeedBody, right: access.Right[KnownTopic]) -> None:
+        subscriber = body.subscriber
+        stream = streams.opened(Stream(Label("feed socket", right.item.name), right.holds, subscriber.end), brief=False)
+        try:
+            await self._say(subscriber.opening.decode().splitlines(), stream)
+            while not subscriber.ended:
+                batch = await subscriber.take(HEARTBEAT)
+                if stream.reason == streams.REVOKED:
+                    break
+                if batch is not None:
+                    await self._say(batch.messages, stream)
+                elif not subscriber.ended:
+                    await self._say([subscriber.feed.heartbeat(subscriber).decode().rstrip("\n")], stream)
+            await self._part(body, stream)
+        except (OSError, TimeoutError):
+            stream.reason = streams.LEFT
+        except asyncio.CancelledError:
+            stream.reason = streams.LEFT
+            raise
+        finally:
+            await body.aclose()
+            streams.closed(stream)
+
+    async def _part(self, body: FeedBody, stream: Stream) -> None:
+        if stream.reason == streams.REVOKED:
+            await self.close(APPLICATION + 403, "the right to this topic was taken away")
+            return
+        farewell = body.subscriber.farewell.decode()
+        await self._say(farewell.splitlines(), stream)
+        await self.close(AWAY, "come again in a moment")
+
+    async def _say(self, messages: list[str], stream: Stream) -> None:
+        for message in messages:
+            async with asyncio.timeout(PATIENCE):
+                await self.send(text_data=message)
+            stream.bytes += len(message)
