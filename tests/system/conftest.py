@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from tests.media import Clips
 from tests.system.harness import Server
 
 WAIT = 20_000  # milliseconds
+# A job worker is several processes, and takes a second of a core to start, sixty times over. The shared server has one,
+# and those of test_jobs.py.
+os.environ["MEDIASTREAM_JOBS"] = "0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +51,9 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(seeded: Path) -> Iterator[Server]:
     """One server for all tests that leave it as they found it."""
-    started = Server.start(shutil.copytree(seeded, seeded.parent / "shared"), MEDIASTREAM_TRANSCODES="4")
+    started = Server.start(
+        shutil.copytree(seeded, seeded.parent / "shared"), MEDIASTREAM_TRANSCODES="4", MEDIASTREAM_JOBS="2"
+    )
     yield started
     started.stop()
 

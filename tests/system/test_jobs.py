@@ -27,7 +27,7 @@ SOON = 60.0  # seconds
 
 @pytest.fixture(scope="module")
 def server(seeded: Path) -> Iterator[Server]:
-    started = Server.start(shutil.copytree(seeded, seeded.parent / "jobs"))
+    started = Server.start(shutil.copytree(seeded, seeded.parent / "jobs"), MEDIASTREAM_JOBS="2")
     yield started
     if started.process.poll() is None:
         started.stop()
@@ -143,7 +143,7 @@ def test_a_killed_process_of_the_worker_loses_no_job(server: Server, item: str) 
 
 
 def test_a_second_server_has_no_second_worker(server: Server) -> None:
-    second = Server.start(server.data_dir)
+    second = Server.start(server.data_dir, MEDIASTREAM_JOBS="2")
     try:
         wait_until(lambda: len(server.job_processes()) > 1, SOON, "a worker")
         assert second.job_processes() == []
@@ -167,7 +167,7 @@ def test_requests_that_write_are_not_refused_for_a_jobs_sake(server: Server, ite
 
 @pytest.fixture
 def own(seeded: Path, tmp_path: Path) -> Iterator[Server]:
-    started = Server.start(shutil.copytree(seeded, tmp_path / "own"))
+    started = Server.start(shutil.copytree(seeded, tmp_path / "own"), MEDIASTREAM_JOBS="2")
     yield started
     if started.process.poll() is None:
         started.stop()

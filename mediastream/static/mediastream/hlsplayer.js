@@ -19,11 +19,11 @@ const PATIENT = {
   },
 };
 
+// The hls.js at work; null where the browser does it by itself.
 export function playHls(video, { address, leaving, plays, say, from = 0 }) {
   const viewer = random();
   const master = `${address}?viewer=${viewer}&plays=${encodeURIComponent(plays)}`;
   addEventListener("pagehide", () => navigator.sendBeacon(`${leaving}?viewer=${viewer}`));
-  video.controls = true;
   if (!Hls.isSupported()) {
     video.src = master;
     if (from) video.addEventListener("loadedmetadata", () => { video.currentTime = from; }, { once: true });
@@ -43,7 +43,7 @@ export function playHls(video, { address, leaving, plays, say, from = 0 }) {
       .then((fault) => say(fault?.detail ?? "The video broke off. Reload the page to try again."));
   });
   hls.on(Hls.Events.FRAG_BUFFERED, () => say(""));
-  const start = () => hls.startLoad(from || -1);
+  const start = () => hls.startLoad(video.currentTime || from || -1); // the bar may have been moved before
   video.addEventListener("play", start, { once: true });
   // The page may come back out of the browser's memory, with a session that it has left: the next part begins anew.
   hls.loadSource(master);

@@ -1,6 +1,6 @@
-// The watch page's player. The server decides, by what the browser says it plays: the file as it is, or HLS, both with
-// the browser's own controls. A browser without HLS gets a stream that has neither length nor ranges: there the
-// position is start + currentTime, and a seek asks for the stream anew.
+// The watch page's player. The server decides, by what the browser says it plays: the file as it is, with the browser's
+// own controls, or HLS, with ours, as the server has pictures for the bar. A browser without HLS gets a stream that has
+// neither length nor ranges: there the position is start + currentTime, and a seek asks for the stream anew.
 
 import { abilities } from "./abilities.js";
 import { playHls, supported } from "./hlsplayer.js";
@@ -10,10 +10,12 @@ const video = box.querySelector("video");
 const message = box.querySelector(".message");
 const controls = box.querySelector(".controls");
 const seek = controls.querySelector("input");
+const captions = controls.querySelector("[data-do=text]");
 const duration = Number(box.dataset.duration) || 0;
 
 let start = 0; // seconds into the item at which the present stream begins
 let seeking = false; // the handle is being dragged
+let direct = false; // over HLS: a seek is the browser's
 let retries = 0;
 let loaded = false; // a stream takes one of the server's places, so none is asked for before somebody plays
 
@@ -39,7 +41,9 @@ function convert(from, playing) {
   const plays = abilities(video);
   video.removeAttribute("src");
   document.getElementById("how").textContent = "Transcoded";
-  playHls(video, { address: box.dataset.hls, leaving: box.dataset.leaving, plays, say, from });
+  direct = Boolean(playHls(video, { address: box.dataset.hls, leaving: box.dataset.leaving, plays, say, from }));
+  if (direct) takeOver();
+  else video.controls = true;
   if (playing) video.play().catch(() => {});
 }
 
@@ -60,23 +64,34 @@ async function begin() {
   playFile();
 }
 
-function playStream(from, playing) {
+// From here on the controls are ours.
+function takeOver() {
   video.controls = false;
-  video.removeAttribute("src");
   box.tabIndex = 0;
   controls.hidden = false;
+  for (const event of ["timeupdate", "play", "pause", "ended"]) video.addEventListener(event, show);
+  for (const event of ["addtrack", "removetrack", "change"]) video.textTracks.addEventListener(event, show);
+  show();
+}
+
+function playStream(from, playing) {
+  video.removeAttribute("src");
+  takeOver();
   document.getElementById("how").textContent = "Transcoded";
   video.addEventListener("error", () => { if (loaded) resume(); });
   video.addEventListener("ended", ended);
-  video.addEventListener("timeupdate", show);
   video.addEventListener("playing", () => { retries = 0; say(""); });
   video.addEventListener("waiting", () => say("Loading…"));
-  for (const event of ["play", "pause", "ended"]) video.addEventListener(event, show);
   restart(from, playing);
 }
 
 function restart(from, playing = !video.paused) {
-  start = Math.min(Math.max(from, 0), Math.max(duration - 0.5, 0));
+  const there = Math.min(Math.max(from, 0), Math.max(duration - 0.5, 0));
+  if (direct) {
+    video.currentTime = there;
+    return show();
+  }
+  start = there;
   if (loaded || playing) {
     loaded = true;
     video.src = address();
@@ -111,10 +126,24 @@ function show() {
   controls.querySelector("[data-show=position]").textContent = clock(seeking ? Number(seek.value) : position());
   controls.querySelector("[data-do=play]").setAttribute("aria-pressed", !video.paused);
   controls.querySelector("[data-do=mute]").setAttribute("aria-pressed", video.muted);
+  const track = texts().find(({ mode }) => mode === "showing");
+  captions.hidden = !texts().length;
+  captions.setAttribute("aria-pressed", Boolean(track));
+  captions.title = track ? track.label || track.language : "off";
+}
+
+const texts = () => [...video.textTracks].filter(({ kind }) => kind === "subtitles" || kind === "captions");
+
+// Off, then each of them in turn.
+function nextText() {
+  const all = texts();
+  const now = all.findIndex(({ mode }) => mode === "showing");
+  all.forEach((track, index) => { track.mode = index === now + 1 ? "showing" : "disabled"; });
 }
 
 function toggle() {
   if (!video.paused) return video.pause();
+  if (direct) return video.play().catch(() => {});
   if (!loaded || video.error) { retries = 0; return restart(position(), true); }
   if (video.ended) return restart(0, true);
   return video.play().catch(() => {});
@@ -125,6 +154,7 @@ seek.addEventListener("change", () => { seeking = false; restart(Number(seek.val
 controls.addEventListener("click", (event) => {
   const what = event.target.closest("button")?.dataset.do;
   if (what === "play") toggle();
+  if (what === "text") nextText();
   if (what === "mute") { video.muted = !video.muted; show(); }
   if (what === "full") document.fullscreenElement ? document.exitFullscreen() : box.requestFullscreen();
 });
