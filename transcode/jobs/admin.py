@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -19,6 +20,7 @@ from transcode import hardware
 from transcode.jobs import queueing
 from transcode.jobs.models import Job, Kind, State
 
+LIVE = "mediastream/jobs.js"
 SHOWN = 10  # of an item's jobs, the latest
 
 # django-q2's own pages: its messages are not the jobs, and to change them there would only confuse the two.
@@ -50,6 +52,10 @@ class JobAdmin(admin.ModelAdmin):
     fields = ("kind", "item", "progress", "reason", "log", "attempts", "created_at", "started_at", "ended_at")
     readonly_fields = fields
     actions = ("cancel", "retry")
+
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(js=[LIVE])
 
     @admin.display(description="state")
     def progress(self, job: Job) -> SafeString:
@@ -124,6 +130,10 @@ class MediaWithJobs(Registered):  # type: ignore[misc]
     @admin.action(description="Make poster and thumbnails", permissions=["change"])
     def pictures(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
         self._ask(request, queryset, Kind.POSTER, Kind.THUMBNAILS)
+
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(js=[LIVE])  # type: ignore[no-any-return]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Media | None = None) -> Any:
         return (*super().get_readonly_fields(request, obj), "jobs")
