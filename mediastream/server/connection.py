@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.asgi.protocol import _REASON_PHRASES
 
 from mediastream import streams
+from mediastream.delivery import Send
 from mediastream.server.broadcasting import ConnectionSink
 from mediastream.server.granted import GrantedProtocol
 from mediastream.server.sending import ZERO_COPY
@@ -62,10 +63,26 @@ class Connection(GrantedProtocol):
         self.patience, self.graced = PATIENCE, True
         extensions = scope.setdefault("extensions", {})
         extensions[EXTENSION] = self
-        if self.can_send_files:
+        if scope["type"] == "websocket":
+            send = self._telling(send)
+        elif self.can_send_files:
             extensions[ZERO_COPY] = {}
             send = self.sending(send)
         await self._application(scope, receive, send)
+
+    def _telling(self, send: Send) -> Send:
+        """A WebSocket's `send`, which raises OSError once the client has left, as ASGI has it since 2.4. uvloop's
+        transport raises RuntimeError until gunicorn has heard of it."""
+
+        async def telling(message: dict[str, Any]) -> None:
+            try:
+                await send(message)
+            except RuntimeError:
+                if not self.transport.is_closing():
+                    raise
+                raise ConnectionResetError("the client has left") from None
+
+        return telling
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         if len(self.worker.connections) >= self.worker.most_connections:

@@ -108,7 +108,7 @@ def test_a_detail_is_text() -> None:
         "/static/nothing.css",
         "/%00",
         "/media/../../etc/passwd",
-        "/feeds/market/events",
+        "/feeds/market/no-such",
     ],
 )
 def test_an_unknown_address(client: Client, path: str, accept: str) -> None:
