@@ -97,6 +97,18 @@ class Cutter:
             if self._number >= 0:
                 self._held.extend(Samples([row], [data[at : at + size]], duration, size))
             time, at = time + duration, at + size
+        if self._is_full(time, track):
+            yield Segment(self._number, self._written())
+
+    def _is_full(self, time: int, track: Track) -> bool:
+        """Whether the next sample, of this time of decoding, begins the next segment.
+
+        It comes with the next fragment, which may take as long as this segment did. It is taken to be shown as long
+        after its decoding as this segment's first.
+        """
+        if not self._held.rows or self._number + 1 >= len(self.layout):
+            return False
+        return self.layout.at((time + self._held.rows[0][3]) / track.timescale) > self._number
 
     def _close(self, until: int) -> Iterator[Segment]:
         """The segment that was being put together, and those without a sample before `until`."""

@@ -102,6 +102,8 @@ def _muxed(rendition: Rendition) -> dict[str, Any]:
         **({"frag_duration": 500_000} if rendition.kind == "audio" else {}),
         # frag_discont without an edit list: the first fragment says its true time.
         "use_editlist": 0,
+        # The end of a fragment would else wait in FFmpeg's buffer for the next to push it out.
+        "flush_packets": 1,
         "avoid_negative_ts": "disabled",
         "output_ts_offset": SHIFT,
         "map_chapters": -1,
