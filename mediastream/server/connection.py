@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.asgi.protocol import _REASON_PHRASES
 
 from mediastream import streams
-from mediastream.delivery import Send
 from mediastream.server.broadcasting import ConnectionSink
 from mediastream.server.granted import GrantedProtocol
-from mediastream.server.sending import ZERO_COPY
+from mediastream.server.sending import ZERO_COPY, Send
 
 if TYPE_CHECKING:
     from mediastream.server.worker import MediaWorker

@@ -37,8 +37,8 @@ def ended() -> Iterator[Callable[[], dict[str, int]]]:
     streams._totals.pop("test", None)
     streams._open.clear()  # what another test has lost is its own fault
     yield lambda: dict(streams.totals()["test"].ended) if "test" in streams.totals() else {}
-    still = "every stream to have ended"
-    wait_until(lambda: not [each for each in streams.open_streams() if each.label.kind == "test"], 20, still)
+    ours = "test"
+    wait_until(lambda: not [each for each in streams.open_streams() if each.label.kind == ours], "the streams to end")
 
 
 LARGE = 8 * 1024 * 1024  # bytes, more than the kernel takes for a client that does not read
