@@ -58,7 +58,7 @@ class Peer:
 
     def cpu(self) -> float:
         times = self.worker.cpu_times()
-        return times.user + times.system
+        return float(times.user + times.system)
 
 
 class Reader(asyncio.Protocol):
