@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from math import ceil
 
-TARGET = 4.0  # seconds of a segment: short enough to start soon, long enough for the encoder
+TARGET = 2.0  # seconds of a segment: a seek waits until one is whole; shorter ones cost more keyframes
 LONGEST = 20.0  # seconds from one keyframe to the next; beyond it, copied segments would be too large to wait for
 SOUND_RATE = 48_000  # samples a second
 PACKET = 1024  # samples of an AAC packet

@@ -23,8 +23,9 @@ from transcode.layout import Layout
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 3  # segments made beyond the last that was asked for
-REACH = AHEAD + 1  # a request as far ahead as this waits here; further is a seek
+AHEAD = 5  # segments made beyond the last that was asked for
+REACH = 3  # a request as far beyond the one being made waits here; for one further a new FFmpeg is faster
+PINNED = AHEAD + 3  # segments of a session that stay in the cache: those it is ahead by, and those being taken
 IDLE = 30.0  # seconds without a request after which a viewer is taken to have left
 SILENT = 30.0  # seconds FFmpeg may give nothing while it is read
 PATIENCE = 25.0  # seconds a request waits for its segment
@@ -68,7 +69,7 @@ class Session:
         self._child: Child | None = None
         self._task = asyncio.create_task(self._main(), name=f"hls {work.item} {work.name}")
         self._task.add_done_callback(self._done)  # also of one that was cancelled before it began
-        self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
 
     @property
     def viewers(self) -> set[str]:
@@ -82,7 +83,7 @@ class Session:
 
     def near(self, number: int) -> bool:
         """Whether who asks for it plays along here, perhaps out of the cache."""
-        return self.first <= number <= self.next + REACH and self.next - number <= 4 * REACH
+        return self.first <= number <= self.next + REACH and self.next - number <= 3 * AHEAD
 
     def join(self, viewer: str, number: int) -> None:
         self._seen[viewer] = time.monotonic()
@@ -98,9 +99,9 @@ class Session:
     def end(self) -> None:
         if not self.ending:
             self.ending = True
-            if self._child is not None:
+            if self._child is not None:  # else it is being started, and ended as soon as it is there
                 self._child.kill()
-            self._task.cancel()
+                self._task.cancel()
 
     async def wait(self, number: int) -> None:
         """Until a segment is in the cache. Raises Busy after PATIENCE, and what the session failed by."""
@@ -117,11 +118,12 @@ class Session:
             raise Busy(f"This part was not made within {PATIENCE:g} seconds; try again.", RETRY_AFTER) from None
 
     def _look(self) -> None:
-        old = time.monotonic() - IDLE
-        for viewer in [viewer for viewer, seen in self._seen.items() if seen < old]:
+        now = time.monotonic()
+        for viewer in [viewer for viewer, seen in self._seen.items() if seen <= now - IDLE]:
             self.leave(viewer)
         if not self.ending:
-            self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+            due = min(self._seen.values(), default=now) + IDLE - now
+            self._timer = asyncio.get_running_loop().call_later(due, self._look)
 
     async def _main(self) -> None:
         logger.info("hls started item=%s rendition=%s segment=%d", self.work.item, self.work.name, self.first)
@@ -149,11 +151,13 @@ class Session:
 
     async def _run(self) -> bool:
         """One FFmpeg; False if it was killed, by nobody here."""
+        if self.ending:
+            return True
         child = self._child = await Child.spawn(self.work.argv(self.next), LIMITS)
         release = drain.on_begin(child.kill)
         cutter = Cutter(self.work.layout, self.next)
         try:
-            while await self._read(child, cutter):
+            while not self.ending and await self._read(child, cutter):
                 pass
             if self.ending:
                 return True
@@ -202,7 +206,7 @@ class Session:
         key = self.work.key_of(number)
         self._cache.pin(key)
         self._pinned.append(key)
-        while len(self._pinned) > 2 * REACH:  # the first is the init segment, which stays
+        while len(self._pinned) > PINNED:  # the first is the init segment, which stays
             self._cache.unpin(self._pinned.pop(1))
         await self._cache.put(key, data)
         if number != INIT:
