@@ -24,8 +24,8 @@ from transcode.layout import Layout
 logger = logging.getLogger(__name__)
 
 AHEAD = 5  # segments made beyond the last that was asked for
+CROWDED = 1  # the same, instead of AHEAD, while the cache has room for little more
 REACH = 3  # a request as far beyond the one being made waits here; for one further a new FFmpeg is faster
-PINNED = AHEAD + 3  # segments of a session that stay in the cache: those it is ahead by, and those being taken
 IDLE = 30.0  # seconds without a request after which a viewer is taken to have left
 SILENT = 30.0  # seconds FFmpeg may give nothing while it is read
 PATIENCE = 25.0  # seconds a request waits for its segment
@@ -64,7 +64,7 @@ class Session:
         self._ended = ended
         self._seen: dict[str, float] = {}  # viewers, and when each asked last
         self._wanted = first
-        self._pinned: list[str] = []
+        self._spared: list[int] = []  # the segments that the cache gives up last: those no player has reached
         self._news = asyncio.Event()
         self._child: Child | None = None
         self._task = asyncio.create_task(self._main(), name=f"hls {work.item} {work.name}")
@@ -89,6 +89,8 @@ class Session:
         self._seen[viewer] = time.monotonic()
         if number > self._wanted:
             self._wanted = number
+            while self._spared and self._spared[0] < number:
+                self._cache.unspare(self.work.key_of(self._spared.pop(0)))
             self._tell()
 
     def leave(self, viewer: str) -> None:
@@ -141,8 +143,8 @@ class Session:
             self.failure = TranscodeFailed("This file cannot be transcoded; the log says why.")
         self.ending = True
         self._timer.cancel()
-        for key in self._pinned:
-            self._cache.unpin(key)
+        for number in self._spared:
+            self._cache.unspare(self.work.key_of(number))
         self.over.set()
         self._ended(self)
         self._tell()
@@ -182,7 +184,7 @@ class Session:
 
     async def _read(self, child: Child, cutter: Cutter) -> bool:
         """Some bytes, once they are wanted; False at the end of them, and of what is to be made."""
-        while self.next > self._wanted + AHEAD:
+        while self.next > self._wanted + (CROWDED if self._cache.crowded else AHEAD):
             await self._news.wait()
         try:
             async with asyncio.timeout(SILENT):
@@ -204,10 +206,9 @@ class Session:
 
     async def _keep(self, number: int, data: bytes) -> None:
         key = self.work.key_of(number)
-        self._cache.pin(key)
-        self._pinned.append(key)
-        while len(self._pinned) > PINNED:  # the first is the init segment, which stays
-            self._cache.unpin(self._pinned.pop(1))
+        if number >= self._wanted:
+            self._cache.spare(key)
+            self._spared.append(number)
         await self._cache.put(key, data)
         if number != INIT:
             self.next = number + 1
