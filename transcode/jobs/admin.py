@@ -16,7 +16,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from media_library.admin import MediaAdmin
 from media_library.models import Media
 from mediastream.access import visible_to
-from transcode import hardware
+from transcode import fallback, hardware
 from transcode.jobs import queueing
 from transcode.jobs.models import Job, Kind, State
 
@@ -77,7 +77,7 @@ class JobAdmin(admin.ModelAdmin):
         return super().get_queryset(request).filter(media__in=seen)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        told = {"encoder": hardware.chosen(), "trials": hardware.trials()}
+        told = {"encoder": hardware.chosen(), "trials": hardware.trials(), "failure": fallback.last()}
         return super().changelist_view(request, {**(extra_context or {}), **told})
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
