@@ -82,7 +82,7 @@ def _video_options(profile: Profile, encoder: Encoder) -> dict[str, Any]:
     return {
         "vcodec": encoder.codec,
         **dict(encoder.options + encoder.prompt),
-        **({"preset": profile.preset} if encoder is SOFTWARE else {}),  # hardware has other names for them
+        **profile.effort(encoder),
         "video_bitrate": profile.video_bitrate,
         "maxrate": profile.video_bitrate,
         "bufsize": 2 * profile.video_bitrate,

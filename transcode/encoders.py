@@ -41,7 +41,7 @@ SOFTWARE = Encoder(
     "software", "libx264",
     # Instead of after forty frames of lookahead.
     prompt=(("tune", "zerolatency"),),
-    quality=(("preset", "fast"), ("crf", 20)),
+    quality=(("crf", 20),),
     limits=SOFTWARE_LIMITS,
 )  # fmt: skip
 HARDWARE = (

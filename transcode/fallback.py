@@ -26,26 +26,32 @@ MOST = 256  # items whose rest is known
 
 @dataclass(frozen=True)
 class Failure:
-    """The last one of this process. `count`: how many there were."""
+    """`count`: how many there have been in this process; `until`: by time.monotonic(), the end of the item's rest."""
 
     encoder: str
     why: str
     at: datetime
     count: int
+    until: float
 
 
-_resting: OrderedDict[str, float] = OrderedDict()
-_last: Failure | None = None
+_failures: OrderedDict[str, Failure] = OrderedDict()  # by item, the last at the end
+_count = 0
 
 
 def last() -> Failure | None:
-    return _last
+    return next(reversed(_failures.values()), None)
+
+
+def rests(item: str) -> Failure | None:
+    """Why software encodes this item for now."""
+    failure = _failures.get(item)
+    return failure if failure is not None and failure.until > time.monotonic() else None
 
 
 def encoder_of(item: str) -> Encoder:
     """Who encodes this item next."""
-    until = _resting.get(item, 0.0)
-    return SOFTWARE if until > time.monotonic() else hardware.chosen()
+    return SOFTWARE if rests(item) else hardware.chosen()
 
 
 async def encoded(item: str, work: Callable[[Encoder], Awaitable[T]], failures: tuple[type[Exception], ...]) -> T:
@@ -61,16 +67,16 @@ async def encoded(item: str, work: Callable[[Encoder], Awaitable[T]], failures: 
 
 def rest(item: str, encoder: Encoder, why: str) -> None:
     """Software encodes this item for a while."""
-    global _last
+    global _count
     logger.warning("%s failed for item=%s and software encodes: %s", encoder.name, item, why)
-    _last = Failure(encoder.name, why, timezone.now(), 1 + (_last.count if _last else 0))
-    _resting.pop(item, None)
-    _resting[item] = time.monotonic() + REST
-    while len(_resting) > MOST:
-        _resting.popitem(last=False)
+    _count += 1
+    _failures[item] = Failure(encoder.name, why, timezone.now(), _count, time.monotonic() + REST)
+    _failures.move_to_end(item)
+    while len(_failures) > MOST:
+        _failures.popitem(last=False)
 
 
 def forget() -> None:
-    global _last
-    _resting.clear()
-    _last = None
+    global _count
+    _failures.clear()
+    _count = 0

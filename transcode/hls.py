@@ -129,7 +129,7 @@ async def _work_of(item: Item, rendition: Rendition, usual: Encoder) -> Work:
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]
     return Work(
         f"{folder_of(item)}/{rendition.name}-{digest}", str(item.id), rendition.name, rendition.kind,
-        rendition.layout, argv, rendition.encodes_video,
+        rendition.layout, argv, rendition.profile,
     )  # fmt: skip
 
 

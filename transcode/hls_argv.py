@@ -91,7 +91,7 @@ def _video(path: Path, rendition: Rendition, first: int, rate: float | None, enc
 def _quality(profile: Profile, encoder: Encoder) -> dict[str, Any]:
     """Within the profile's rate: to a quality by software, to the rate by hardware, which has no such thing alike."""
     if encoder is SOFTWARE:
-        return {"preset": profile.preset, "crf": 21, "sc_threshold": 0}
+        return {"crf": 21, "sc_threshold": 0, **profile.effort(encoder)}
     return {**dict(encoder.options), "video_bitrate": profile.video_bitrate}
 
 

@@ -15,13 +15,14 @@ from mediastream import drain
 from mediastream.errors import Busy, Fault, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
 from mediastream.live.recording.boxes import Mp4Invalid
-from mediastream.process import Child
+from mediastream.process import Child, Limits
 from transcode import fallback
 from transcode.cache import Cache
 from transcode.cutter import INIT, Cutter
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.hls_argv import RUN
 from transcode.layout import Layout
+from transcode.profiles import Profile
 from transcode.registry import Silent
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ RETRY_AFTER = 2  # seconds
 
 @dataclass(frozen=True)
 class Work:
-    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on, by an encoder."""
+    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on, by an encoder;
+    `profile`: of encoded video."""
 
     key: str
     item: str
@@ -46,7 +48,14 @@ class Work:
     kind: str
     layout: Layout
     argv: Callable[[int, Encoder], list[str]]
-    encodes_video: bool
+    profile: Profile | None
+
+    @property
+    def encodes_video(self) -> bool:
+        return self.profile is not None
+
+    def limits(self, encoder: Encoder) -> Limits:
+        return encoder.limits if self.profile is None else self.profile.limits(encoder)
 
     def key_of(self, number: int) -> str:
         return f"{self.key}/{'init.mp4' if number == INIT else f'{number}.m4s'}"
@@ -157,7 +166,7 @@ class Session:
 
     async def _run(self, encoder: Encoder) -> bool:
         """One FFmpeg; False if it was killed, by nobody here."""
-        child = self._child = await Child.spawn(self.work.argv(self.next, encoder), encoder.limits)
+        child = self._child = await Child.spawn(self.work.argv(self.next, encoder), self.work.limits(encoder))
         release = drain.on_begin(child.kill)
         cutter = Cutter(self.work.layout, self.next, forced=self.work.encodes_video)
         try:

@@ -52,7 +52,7 @@ async def _open(item: Item, start: float, profile: Profile) -> ProcessBody:
 
 async def _opened(item: Item, start: float, profile: Profile, encoder: Encoder) -> ProcessBody:
     command = _command(item, start, profile, encoder)
-    return await registry.open_transcode(command, settings.TRANSCODES, settings.CHUNK_SIZE, encoder.limits)
+    return await registry.open_transcode(command, settings.TRANSCODES, settings.CHUNK_SIZE, profile.limits(encoder))
 
 
 def _command(item: Item, start: float, profile: Profile, encoder: Encoder) -> list[str]:

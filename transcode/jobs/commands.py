@@ -10,6 +10,9 @@ from typing import Any
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
+from transcode.argv import handed
+from transcode.encoders import SOFTWARE, Encoder
+from transcode.profiles import Profile
 from transcode.sprites import COLUMNS, ROWS, Layout
 
 GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "level+error", "-progress", "pipe:1")
@@ -50,22 +53,40 @@ def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, 
 
 
 def encode(
-    executable: str, path: Path, target: Path, video: int | None, audio: Sequence[int], text: Sequence[int] = ()
+    executable: str,
+    path: Path,
+    target: Path,
+    profile: Profile,
+    video: int | None,
+    audio: Sequence[int],
+    text: Sequence[int] = (),
+    encoder: Encoder = SOFTWARE,
 ) -> list[str]:
     """H.264 in 8 bit 4:2:0 and AAC, which every browser plays, in the size it has. `text`: subtitles to be kept."""
     url, options = stored_input(path)
     source = ffmpeg.input(url, **options)
-    streams, chosen = [source[str(index)] for index in audio], {"c:a": "aac", "b:a": "160k", "ac": 2}
+    streams = [source[str(index)] for index in audio]
+    chosen: dict[str, Any] = {"c:a": "aac", "b:a": profile.audio_bitrate, "ac": 2}
     if video is not None:
         even = source[str(video)].filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
-        streams.insert(0, even.filter("format", pix_fmts="yuv420p"))
-        chosen |= {"c:v": "libx264", "preset": "fast", "crf": 20}
-        # A key frame every two seconds: what a seek, or a segment, begins with.
-        chosen |= {"force_key_frames": "expr:gte(t,n_forced*2)"}
+        streams.insert(0, handed(even.filter("format", pix_fmts="yuv420p"), encoder))
+        chosen |= _kept(profile, encoder)
     if text:
         streams += [source[str(index)] for index in text]
         chosen |= {"c:s": "mov_text"}
-    return _compiled(_mp4(streams, target, chosen), executable)
+    return _compiled(_mp4(streams, target, chosen), executable, *(encoder.device if video is not None else ()))
+
+
+def _kept(profile: Profile, encoder: Encoder) -> dict[str, Any]:
+    capped = {"maxrate": profile.video_bitrate, "bufsize": 2 * profile.video_bitrate} if profile.video_bitrate else {}
+    return {
+        "c:v": encoder.codec,
+        **dict(encoder.options + encoder.quality),
+        **profile.effort(encoder),
+        **capped,
+        # A key frame every two seconds: what a seek, or a segment, begins with.
+        "force_key_frames": "expr:gte(t,n_forced*2)",
+    }
 
 
 def _mp4(streams: list[Any], target: Path, options: dict[str, Any]) -> Any:
@@ -82,5 +103,5 @@ def _mp4(streams: list[Any], target: Path, options: dict[str, Any]) -> Any:
     )
 
 
-def _compiled(output: Any, executable: str) -> list[str]:
-    return [str(word) for word in output.global_args(*GLOBAL).compile(cmd=executable)]
+def _compiled(output: Any, executable: str, *device: str) -> list[str]:
+    return [str(word) for word in output.global_args(*device, *GLOBAL).compile(cmd=executable)]
