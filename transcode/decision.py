@@ -86,6 +86,12 @@ def decide(facts: Facts, player: Player) -> Decision:
     return Decision(native, container, tuple(streams))
 
 
+def texts(facts: Facts) -> list[int]:
+    """The subtitles that are text, by their index within the file."""
+    numbered = enumerate(facts.streams)
+    return [index for index, stream in numbered if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES]
+
+
 def _container(facts: Facts, player: Player) -> str:
     word = _CONTAINERS.get(facts.content_type, "other")
     if word in player.plays:

@@ -24,7 +24,8 @@ from mediastream.ffmpeg import last_words
 from mediastream.process import ChildTimeout, Limits
 from transcode import hardware, hls_argv, index, registry
 from transcode.cache import Cache
-from transcode.decision import TEXT_SUBTITLES
+from transcode.decision import texts
+from transcode.derived import SUBTITLES, token
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.renditions import Rendition, Source, named
 from transcode.session import Work
@@ -134,10 +135,15 @@ async def _work_of(item: Item, rendition: Rendition, usual: Encoder) -> Work:
 
 
 async def subtitles(item: Item, stream: int) -> tuple[Path, str]:
-    """One text stream as WebVTT: the file, and its key. Raises Unknown, Busy, DiskFull, TranscodeFailed."""
-    facts = item.facts.streams[stream] if stream < len(item.facts.streams) else None
-    if facts is None or facts.codec not in TEXT_SUBTITLES or facts.kind != "subtitle":
+    """One text stream as WebVTT: the file, and its key. Its job has made it, or it is made now.
+
+    Raises Unknown, Busy, DiskFull, TranscodeFailed.
+    """
+    if stream not in texts(item.facts):
         raise Unknown("This item has no text subtitles of this number.")
+    kept = SUBTITLES.folder_of(item.id, item.name) / f"{stream}.vtt"
+    if await asyncio.to_thread(kept.exists):
+        return kept, f"{token(item.name)}-{stream}"
     key = f"{folder_of(item)}/subtitles-{stream}.vtt"
     path: Path | None = await store().find(key)
     if path is None:
@@ -146,7 +152,7 @@ async def subtitles(item: Item, stream: int) -> tuple[Path, str]:
 
 
 async def _extract(item: Item, stream: int, key: str) -> Path:
-    argv = hls_argv.subtitles(_executable(), item.path, stream)
+    argv = hls_argv.subtitles(_executable(), item.path, {stream: "pipe:1"})
     registry.take_place(settings.TRANSCODES)
     try:
         finished = await process.run(argv, SUBTITLES_DEADLINE, LIMITS, SUBTITLES_MOST)

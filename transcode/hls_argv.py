@@ -5,6 +5,7 @@ begins. SHIFT is added, as an encoder's first packet lies before its first sampl
 the cutter (cutter.py) takes it away again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def _muxed(rendition: Rendition) -> dict[str, Any]:
     }
 
 
-def subtitles(executable: str, path: Path, stream: int) -> list[str]:
-    """One text stream as WebVTT to stdout, in the times of the file."""
+def subtitles(executable: str, path: Path, targets: Mapping[int, str], *more: str) -> list[str]:
+    """Text streams as WebVTT, in the times of the file. `targets`: where each stream goes; `more`: global options."""
     source = _open(path, 0.0)
-    return compiled(ffmpeg.output(source[str(stream)], "pipe:1", f="webvtt", map_metadata=-1), executable)
+    texts = (ffmpeg.output(source[str(s)], to, f="webvtt", map_metadata=-1) for s, to in targets.items())
+    return compiled(ffmpeg.merge_outputs(*texts), executable, *more)

@@ -17,7 +17,7 @@ from media_library.admin import MediaAdmin
 from media_library.models import Media
 from mediastream.access import visible_to
 from transcode import fallback, hardware
-from transcode.jobs import queueing
+from transcode.jobs import asking, queueing
 from transcode.jobs.models import Job, Kind, State
 
 LIVE = "mediastream/jobs.js"
@@ -117,19 +117,19 @@ class MediaWithJobs(Registered):  # type: ignore[misc]
     A table, and no inline form: scripts that upload by this form need not know of jobs either.
     """
 
-    actions = (*Registered.actions, "optimise", "encode", "pictures")
+    actions = (*Registered.actions, "optimise", "encode", "derived")
 
     @admin.action(description="Optimise for streaming (no loss; replaces the file)", permissions=["change"])
     def optimise(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
-        self._ask(request, queryset, Kind.REMUX)
+        self._ask(request, queryset, lambda _: [Kind.REMUX])
 
     @admin.action(description="Encode for browsers (with some loss; replaces the file)", permissions=["change"])
     def encode(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
-        self._ask(request, queryset, Kind.ENCODE)
+        self._ask(request, queryset, lambda _: [Kind.ENCODE])
 
-    @admin.action(description="Make poster and thumbnails", permissions=["change"])
-    def pictures(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
-        self._ask(request, queryset, Kind.POSTER, Kind.THUMBNAILS)
+    @admin.action(description="Make poster, thumbnails and subtitles", permissions=["change"])
+    def derived(self, request: HttpRequest, queryset: QuerySet[Media]) -> None:
+        self._ask(request, queryset, asking.deserved)
 
     @property
     def media(self) -> forms.Media:
@@ -150,9 +150,9 @@ class MediaWithJobs(Registered):  # type: ignore[misc]
         )
         return format_html_join("", '<div><a href="{}">{}</a>: {} {}</div>', rows) or SafeString("none")
 
-    def _ask(self, request: HttpRequest, queryset: QuerySet[Media], *kinds: Kind) -> None:
+    def _ask(self, request: HttpRequest, queryset: QuerySet[Media], kinds: Callable[[Media], list[Kind]]) -> None:
         for media in queryset:
-            for kind in kinds:
+            for kind in kinds(media):
                 queueing.enqueue(kind, media)
         jobs = format_html('<a href="{}">Jobs</a>', reverse("admin:jobs_job_changelist"))
         self.message_user(request, format_html("Queued; {} tells how far they are.", jobs), messages.SUCCESS)

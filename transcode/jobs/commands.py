@@ -10,12 +10,13 @@ from typing import Any
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
-from transcode.argv import handed
+from transcode import hls_argv
+from transcode.argv import compiled, handed
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.profiles import Profile
 from transcode.sprites import COLUMNS, ROWS, Layout
 
-GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "level+error", "-progress", "pipe:1")
+PROGRESS = ("-y", "-progress", "pipe:1")
 SPRITE = "%d.jpg"
 
 
@@ -37,7 +38,13 @@ def thumbnails(executable: str, path: Path, folder: Path, video: int, layout: La
     output = picture.output(
         f"file:{folder / SPRITE}", f="image2", vcodec="mjpeg", vframes=layout.sprites, start_number=0, **{"q:v": 5}
     )
-    return _compiled(output, executable)
+    return compiled(output, executable, *PROGRESS)
+
+
+def subtitles(executable: str, path: Path, folder: Path, streams: Sequence[int]) -> list[str]:
+    """The text streams as 2.vtt, 3.vtt … in `folder`, by their index in the file."""
+    targets = {stream: f"file:{folder / f'{stream}.vtt'}" for stream in streams}
+    return hls_argv.subtitles(executable, path, targets, *PROGRESS)
 
 
 def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, hevc: bool, text: bool) -> list[str]:
@@ -49,7 +56,7 @@ def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, 
     # Safari plays HEVC under this tag only.
     tags = {"tag:v": "hvc1"} if hevc else {}
     kept = {"c": "copy", **({"c:s": "mov_text"} if text else {}), **tags}
-    return _compiled(_mp4([source[str(index)] for index in streams], target, kept), executable)
+    return compiled(_mp4([source[str(index)] for index in streams], target, kept), executable, *PROGRESS)
 
 
 def encode(
@@ -74,7 +81,8 @@ def encode(
     if text:
         streams += [source[str(index)] for index in text]
         chosen |= {"c:s": "mov_text"}
-    return _compiled(_mp4(streams, target, chosen), executable, *(encoder.device if video is not None else ()))
+    device = encoder.device if video is not None else ()
+    return compiled(_mp4(streams, target, chosen), executable, *device, *PROGRESS)
 
 
 def _kept(profile: Profile, encoder: Encoder) -> dict[str, Any]:
@@ -101,7 +109,3 @@ def _mp4(streams: list[Any], target: Path, options: dict[str, Any]) -> Any:
         dn=None,
         **options,
     )
-
-
-def _compiled(output: Any, executable: str, *device: str) -> list[str]:
-    return [str(word) for word in output.global_args(*device, *GLOBAL).compile(cmd=executable)]

@@ -11,12 +11,13 @@ from django.conf import settings
 
 from media_library.facts import Facts
 from mediastream import ffmpeg
-from transcode.decision import TEXT_SUBTITLES
+from transcode.decision import TEXT_SUBTITLES, Action, decide, texts
 from transcode.encoders import Encoder
 from transcode.jobs import commands
 from transcode.jobs.child import JobFailed
 from transcode.jobs.faststart import index_is_first
 from transcode.jobs.replacing import replaced
+from transcode.player import BROWSER
 from transcode.profiles import FILE
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def remux(attempt: "Attempt") -> str:
         executable = ffmpeg.executable(settings.FFMPEG)
         return commands.remux(executable, media.path, target, streams, hevc="hevc" in codecs, text=text)
 
-    return replaced(attempt, command, room=media.size, encodes=False)
+    return replaced(attempt, command, media.size, encodes=False)
 
 
 def why_not(facts: Facts) -> str:
@@ -61,16 +62,19 @@ def why_not(facts: Facts) -> str:
 
 def encode_anew(attempt: "Attempt") -> str:
     media, facts = attempt.media, attempt.media.facts
-    if media.browser_type and facts.first("video") is not None:
+    how = decide(facts, BROWSER)
+    if how.native:
         return "Browsers play it as it is."
+    if not any(stream.action is Action.ENCODE for stream in (*how.of("video"), *how.of("audio"))):
+        raise JobFailed("Nothing in it has to be encoded; “Optimise for streaming” makes it MP4 without loss.")
     numbered = list(enumerate(facts.streams))
     video, audio = facts.first("video"), [index for index, stream in numbered if stream.kind == "audio"]
     subtitles = [index for index, stream in numbered if stream.kind == "subtitle"]
-    text = [index for index in subtitles if facts.streams[index].codec in TEXT_SUBTITLES]
+    text = texts(facts)
 
     def command(target: Path, encoder: Encoder) -> list[str]:
         executable = ffmpeg.executable(settings.FFMPEG)
         return commands.encode(executable, media.path, target, FILE, video, audio, text, encoder)
 
-    said = replaced(attempt, command, room=0, encodes=video is not None)
+    said = replaced(attempt, command, 0, encodes=video is not None)
     return said if text == subtitles else f"{said} Subtitles that are pictures were left out."

@@ -35,12 +35,10 @@ LONGEST = 6 * 3600.0  # seconds; Q_CLUSTER's timeout lies above
 IDLE = 60.0  # seconds
 
 
-def replaced(attempt: "Attempt", command: Command, room: int, *, encodes: bool) -> str:
-    """Do it, and say what came out. `room`: bytes that are surely needed; `encodes`: video, by the hardware there is.
+def replaced(attempt: "Attempt", command: Command, needed: int, *, encodes: bool) -> str:
+    """Do it, and say what came out. `needed`: bytes, surely; `encodes`: video, by the hardware there is.
     Raises JobFailed, DiskFull, and what the storage does."""
-    free = shutil.disk_usage(settings.FILE_UPLOAD_TEMP_DIR).free - DISK_RESERVE
-    if free <= room:
-        raise JobFailed("There is not enough room on the server's disk; delete something, then try again.")
+    free = room_for(needed)
     attempt.report.duration = attempt.media.duration
     with _draft() as target:
         said = attempt.wait(_written(attempt, command, target, free, encodes))
@@ -53,6 +51,14 @@ def replaced(attempt: "Attempt", command: Command, room: int, *, encodes: bool) 
         if not _put_in_place(attempt.media, target, inspection.facts):
             return "The item's file has changed meanwhile; it was left as it is."
     return f"{before} bytes became {after}{said}."
+
+
+def room_for(needed: int) -> int:
+    """Bytes that a job may write, more than `needed`. Raises JobFailed."""
+    free = shutil.disk_usage(settings.FILE_UPLOAD_TEMP_DIR).free - DISK_RESERVE
+    if free <= needed:
+        raise JobFailed("There is not enough room on the server's disk; delete something, then try again.")
+    return free
 
 
 async def _written(attempt: "Attempt", command: Command, target: Path, most: int, encodes: bool) -> str:

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import os
 import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,10 @@ from mediastream.bus import Lease
 from mediastream.process import Limits
 from tests.media import BUNDLED, Clips, run_ffmpeg
 from tests.media_library.conftest import child_pids, make_clip, make_media, stored_files
-from transcode import fallback, hardware, thumbnails
+from transcode import fallback, hardware
+from transcode.derived import SUBTITLES, THUMBNAILS
 from transcode.encoders import BY_NAME, SOFTWARE
-from transcode.jobs import child, kinds, queueing, replacing, running
+from transcode.jobs import asking, child, commands, kinds, queueing, replacing, running
 from transcode.jobs.asking import after_storing
 from transcode.jobs.child import Bounds, JobFailed, why
 from transcode.jobs.faststart import index_is_first
@@ -73,14 +75,17 @@ def test_thumbnails(clips: Clips, name: str, client: Client) -> None:
     assert done(Kind.THUMBNAILS, media).reason == "They were there."
 
 
-def test_thumbnails_go_with_their_item(clips: Clips, django_capture_on_commit_callbacks: Callable[..., object]) -> None:
-    media = make_clip(clips, "silent.mp4")
+def test_what_was_made_goes_with_its_item(
+    clips: Clips, django_capture_on_commit_callbacks: Callable[..., object]
+) -> None:
+    media = make_clip(clips, "subtitled.mkv")
     done(Kind.THUMBNAILS, media)
-    folder = thumbnails.folder_of(media.pk, media.file.name or "")
-    assert folder.exists()
+    done(Kind.SUBTITLES, media)
+    folders = [shelf.folder_of(media.pk, media.file.name or "") for shelf in (THUMBNAILS, SUBTITLES)]
+    assert all(folder.exists() for folder in folders)
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
         media.delete()
-    assert not folder.parent.exists()
+    assert not any(folder.parent.exists() for folder in folders)
 
 
 def test_thumbnails_asked_for_by_a_ticket_name_it(clips: Clips, client: Client) -> None:
@@ -91,6 +96,57 @@ def test_thumbnails_asked_for_by_a_ticket_name_it(clips: Clips, client: Client) 
     assert answer.headers["Cache-Control"] == "private, no-store"
     forged = client.get(f"/media/{media.pk}/thumbnails.vtt", {"ticket": "x\n\n00:00"})
     assert b"ticket" not in forged.content
+
+
+def test_subtitles(clips: Clips, client: Client, settings: LazySettings, ffmpeg_executable: str) -> None:
+    """Once made they are served as they are; and they are what would be made on demand."""
+    settings.FFMPEG = ffmpeg_executable
+    media = make_clip(clips, "subtitled.mkv")
+    address = f"/media/{media.pk}/subtitles/2.vtt"
+    on_demand = b"".join(client.get(address))
+    job = done(Kind.SUBTITLES, media)
+    assert (job.state, job.tail, job.reason) == (State.DONE, "", "1 as WebVTT.")
+    settings.FFMPEG = "/bin/false"
+    assert (SUBTITLES.folder_of(media.pk, media.file.name or "") / "2.vtt").read_bytes() == on_demand
+    made = client.get(address)
+    assert b"".join(made) == on_demand
+    assert b"Hello there" in on_demand
+    assert made.headers["Content-Type"] == "text/vtt; charset=utf-8"
+    assert client.get(address, headers={"If-None-Match": made.headers["ETag"]}).status_code == 304
+    assert client.get(f"/media/{media.pk}/subtitles/1.vtt").status_code == 404
+    assert done(Kind.SUBTITLES, media).reason == "They were there."
+
+
+def test_many_subtitles_are_made_by_one_reading(clips: Clips, tmp_path: Path, ffmpeg_executable: str) -> None:
+    texts = ["-f", "srt", "-i", "data:text/plain;base64,MQowMDowMDowMSwwMDAgLS0+IDAwOjAwOjAyLDAwMApTZWNvbmQK"]
+    path = tmp_path / "two.mkv"
+    run_ffmpeg(["-i", str(clips["subtitled.mkv"]), *texts, "-map", "0", "-map", "1", "-c", "copy", str(path)])
+    argv = commands.subtitles(ffmpeg_executable, path, tmp_path, [2, 3])
+    subprocess.run(argv, check=True, capture_output=True)
+    assert [(tmp_path / f"{n}.vtt").read_text().splitlines()[-1] for n in (2, 3)] == ["Hello there", "Second"]
+
+
+def test_who_has_no_subtitles_in_text_has_no_job_of_it(clips: Clips) -> None:
+    silent, subtitled = (make_clip(clips, name) for name in ("silent.mp4", "subtitled.mkv"))
+    assert asking.deserved(silent) == [Kind.POSTER, Kind.THUMBNAILS]
+    assert asking.deserved(subtitled) == [Kind.POSTER, Kind.THUMBNAILS, Kind.SUBTITLES]
+    assert asking.deserved(make_clip(clips, "sound.mp3")) == []
+    job = done(Kind.SUBTITLES, silent)
+    assert (job.state, job.reason) == (State.FAILED, "There are no subtitles in text in this item.")
+
+
+def test_an_encode_keeps_subtitles_and_has_them_made_anew(clips: Clips) -> None:
+    media = make_clip(clips, "subtitled.mkv")
+    done(Kind.SUBTITLES, media)
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.DONE, job.reason
+    assert "left out" not in job.reason
+    media.refresh_from_db()
+    assert not SUBTITLES.there(media.pk, media.file.name or "")
+    (following,) = Job.objects.filter(kind=Kind.SUBTITLES, state=State.QUEUED)
+    running.run(following.pk)
+    assert SUBTITLES.there(media.pk, media.file.name or "")
+    assert len(list(SUBTITLES.of_item(media.pk).iterdir())) == 1
 
 
 def test_what_is_damaged_fails_with_ffmpegs_words_and_leaves_nothing(clips: Clips) -> None:
@@ -132,6 +188,17 @@ def test_an_encode_is_what_browsers_play(clips: Clips) -> None:
     media.refresh_from_db()
     assert "avc1" in media.browser_type
     assert media.original_name == "mpeg4.mp4"
+    assert done(Kind.ENCODE, media).reason == "Browsers play it as it is."
+
+
+def test_an_encode_that_would_lose_for_nothing_is_refused(clips: Clips, tmp_path: Path) -> None:
+    path = tmp_path / "copyable.mkv"
+    run_ffmpeg(["-i", str(clips["h264.mp4"]), "-c", "copy", str(path)])
+    media = ingest.add_file(path)
+    job = done(Kind.ENCODE, media)
+    assert (job.state, job.reason.partition(";")[0]) == (State.FAILED, "Nothing in it has to be encoded")
+    assert done(Kind.REMUX, media).state == State.DONE
+    media.refresh_from_db()
     assert done(Kind.ENCODE, media).reason == "Browsers play it as it is."
 
 
@@ -394,4 +461,4 @@ async def test_a_deadline_ends_it() -> None:
 
 def test_the_longest_job_ends_before_its_message_does() -> None:
     assert replacing.LONGEST < settings.Q_CLUSTER["timeout"] < settings.Q_CLUSTER["retry"]
-    assert kinds.THUMBNAILS.deadline < settings.Q_CLUSTER["timeout"]
+    assert kinds.READING.deadline < settings.Q_CLUSTER["timeout"]
