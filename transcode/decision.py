@@ -52,6 +52,11 @@ class Decision:
         """The reasons, one for each stream; the container's first."""
         return [*([f"container: {self.container}"] if self.container else []), *(s.sentence for s in self.streams)]
 
+    @property
+    def left(self) -> list[str]:
+        """Those of streams that are not had at all."""
+        return [stream.sentence for stream in self.streams if stream.action is Action.LEAVE]
+
 
 TEXT_SUBTITLES = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})
 # Of these FFmpeg's copy has right times and PyAV an index; AVI has no times for pictures out of their order.
