@@ -75,7 +75,7 @@ def make_thumbnails(attempt: "Attempt") -> str:
         thumbnails.keep(media.pk, name, folder, plan.shortened(made))
     finally:
         drop(folder)
-    return f"{plan.shortened(made).count}, every {plan.interval:.3g} seconds."
+    return f"{plan.shortened(made).count} pictures, one every {plan.interval:.3g} seconds."
 
 
 def make_subtitles(attempt: "Attempt") -> str:
