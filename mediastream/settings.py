@@ -106,7 +106,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 MEDIA_ROOT = DATA_DIR / "media"
-THUMBNAILS = MEDIA_ROOT / "thumbnails"
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_URL = "/static/"
 

@@ -1,7 +1,8 @@
 // Jobs in the admin go on while they are looked at: as long as one is not over, the page is fetched again every two
 // seconds, and what has changed is put in its place. What somebody has ticked or typed stays.
 
-const CHANGING = ".field-progress, .field-reason, .field-took, .field-attempts, .field-log, .field-jobs .readonly";
+const CHANGING = ".field-progress, .field-reason, .field-took, .field-attempts, .field-log, .field-jobs .readonly, "
+  + ".model-job.change-form .submit-row";
 const EVERY = 2000; // milliseconds
 
 const unfinished = () => [...document.querySelectorAll(".field-progress, .field-jobs .readonly")]
