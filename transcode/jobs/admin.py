@@ -45,7 +45,7 @@ def shown(job: Job) -> SafeString:
 
 @admin.register(Job)
 class JobAdmin(admin.ModelAdmin):
-    list_display = ("kind", "item", "progress", "reason", "took", "created_at")
+    list_display = ("kind", "item", "progress", "reason", "took")
     list_filter = ("state", "kind")
     search_fields = ("media__title", "media__original_name")
     list_select_related = ("media",)
@@ -61,11 +61,12 @@ class JobAdmin(admin.ModelAdmin):
     def progress(self, job: Job) -> SafeString:
         return shown(job)
 
-    @admin.display(description="took")
+    @admin.display(description="when", ordering="created_at")
     def took(self, job: Job) -> str:
+        asked = date(job.created_at, "M j, H:i")
         if job.started_at is None or job.ended_at is None:
-            return "" if job.started_at is None else f"since {date(job.started_at, 'H:i:s')}"
-        return f"{(job.ended_at - job.started_at).total_seconds():.1f} s"
+            return asked if job.started_at is None else f"since {date(job.started_at, 'H:i:s')}"
+        return f"{asked}, in {(job.ended_at - job.started_at).total_seconds():.1f} s"
 
     @admin.display(description="FFmpeg's last lines")
     def log(self, job: Job) -> SafeString:
