@@ -65,6 +65,11 @@ class Topic(models.Model):
         help_text="Events a second of the simulator; of polled JSON, how often it is asked for.",
     )
     always_on = models.BooleanField(default=False, help_text="Have the source run while nobody reads, too.")
+    compressed = models.BooleanField(
+        default=True,
+        help_text="For readers that take it. Only while everybody may read it: what members or administrators read is "
+        "never compressed, as lengths would tell of it.",
+    )
     token_version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
@@ -75,4 +80,6 @@ class Topic(models.Model):
 
     @property
     def terms(self) -> Terms:
-        return Terms(Policy(self.policy), self.history)
+        """Compressed is what is no secret: see docs/architecture.md."""
+        compressed = self.compressed and self.visibility == Visibility.PUBLIC
+        return Terms(Policy(self.policy), self.history, compressed)
