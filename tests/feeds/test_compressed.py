@@ -1,4 +1,4 @@
-"""Streams that are compressed once for all: whoever comes, lags or leaves decodes what a reader of the plain one gets."""
+"""Streams compressed once for all: whoever comes, lags or leaves decodes what a reader of the plain one gets."""
 
 import asyncio
 import json
