@@ -15,6 +15,8 @@ class Viewer:
     `skipped`: frames that were replaced before they were taken; not those it does not want.
     """
 
+    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped")
+
     def __init__(self, fps: float | None = None) -> None:
         self.skipped = 0
         self._pace = Pace(fps) if fps is not None else None
