@@ -92,7 +92,6 @@ def test_a_feed_and_an_event_from_another_process(running: Running, library: Lib
         for reader in readers:
             assert reader.answer.headers["Content-Type"] == "text/event-stream"
             reader.until(b"id: ")
-        # It takes so long that WSGI servers have had to look for their viewers.
         running.manage("shell", "-c", ACTIVITY)
         for reader in readers:
             reader.until(b"data: hello")
