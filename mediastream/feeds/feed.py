@@ -131,6 +131,7 @@ class Feed:
         for subscriber in [*self._subscribers]:
             if subscriber.offer is None:
                 subscriber.tell()
+            # By its own `advance`, as one that is compressed gets other bytes than its neighbours that are not.
             elif subscriber not in self._busy and not subscriber.advance():
                 self._busy.add(subscriber)
         self._flushed = self.head
