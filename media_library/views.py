@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import path, reverse
 
+from media_library.activity import tell_watched
 from media_library.items import right_to
 from media_library.models import Media, State
 from mediastream import access
@@ -56,6 +57,8 @@ async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     if link is not None:
         response["Cache-Control"] = access.cache_control(media.visibility, 0)
     right.give_ticket(request, response)
+    if request.method == "GET":
+        await tell_watched(media)
     return response
 
 

@@ -19,7 +19,7 @@ from mediastream.errors import Busy
 from mediastream.faults import fault_response
 from mediastream.feeds import hub, running
 from mediastream.feeds.views import begin as begin_feeds
-from mediastream.live import changes, videos
+from mediastream.live import changes, topic, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
 from transcode import hardware, hls
@@ -76,6 +76,7 @@ async def close_all() -> None:
     await hardware.end()
     await running.close_all()
     await hub.close_all()
+    await topic.close_all()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

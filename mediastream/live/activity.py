@@ -1,0 +1,44 @@
+"""Cameras that start, told to the topic `activity` while they are public."""
+
+import functools
+from typing import Any
+
+from django.urls import reverse
+
+from mediastream.access import Visibility
+from mediastream.feeds import activity
+from mediastream.live.models import Camera
+from mediastream.live.terms import Terms
+from mediastream.request_threads import in_background
+
+
+def tell_started(slug: str, terms: Terms) -> None:
+    """By its slug, which is what an address names: its row may not be asked for here, on the loop."""
+    event = activity.happened("started", terms.visibility, _address(slug), slug)
+    if event is not None:
+        in_background(functools.partial(activity.tell, event))
+
+
+def remember(instance: Camera, **_: Any) -> None:
+    """post_init: the slug by which it was told of."""
+    if "slug" in instance.__dict__:
+        instance.former_slug = instance.slug  # type: ignore[attr-defined]
+
+
+def saved(instance: Camera, using: str, **_: Any) -> None:
+    """post_save of Camera."""
+    former = getattr(instance, "former_slug", instance.slug)
+    if former and former != instance.slug:
+        activity.take_back(_address(former), using)
+    if instance.visibility != Visibility.PUBLIC:
+        activity.take_back(_address(instance.slug), using)
+    remember(instance)
+
+
+def deleted(instance: Camera, using: str, **_: Any) -> None:
+    """post_delete of Camera."""
+    activity.take_back(_address(instance.slug), using)
+
+
+def _address(slug: str) -> str:
+    return reverse("live:camera", args=[slug])
