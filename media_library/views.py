@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.urls import path, reverse
 
 from media_library.activity import tell_watched
+from media_library.chat import room_of
 from media_library.items import right_to
 from media_library.models import Media, State
 from mediastream import access
@@ -52,7 +53,8 @@ async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     link = right.link(reverse("file", args=[media_id]))
     names = {"playback": "playback", "hls": "hls_master", "leave": "hls_leave"}
     addresses = {key: reverse(name, args=[media_id]) for key, name in names.items()}
-    context = {"media": media, "addresses": addresses, "link": link, "user": await request.auser()}
+    context = {"media": media, "addresses": addresses, "link": link, "room": room_of(media)}
+    context["user"] = await request.auser()
     response = render(request, "media_library/watch.html", context)
     if link is not None:
         response["Cache-Control"] = access.cache_control(media.visibility, 0)

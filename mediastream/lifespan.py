@@ -22,6 +22,7 @@ from mediastream.feeds.views import begin as begin_feeds
 from mediastream.live import changes, topic, videos
 from mediastream.live import registry as cameras
 from mediastream.live.recording import recorders
+from mediastream.sessions import topic as sessions
 from transcode import hardware, hls
 from transcode.jobs import owner
 
@@ -77,6 +78,7 @@ async def close_all() -> None:
     await running.close_all()
     await hub.close_all()
     await topic.close_all()
+    await sessions.close_all()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

@@ -147,7 +147,7 @@ def _append(name: str, event: Event) -> Cursor | None:
                 under_way.take(event)
             return None  # nobody reads it
         known = feed(name)
-    if event.name == RETRACT and not known.holds(event.key):
+    if event.name == RETRACT and families.of(name) is None and not known.holds(event.key):
         return None  # who was never told of it shall not hear that there was something
     return known.append(event)
 

@@ -87,9 +87,8 @@ class FeedSocket(AsyncWebsocketConsumer):
 
     async def _send_all(self, body: FeedBody, known: Reading) -> None:
         subscriber = body.subscriber
-        stream = streams.opened(
-            Stream(Label("feed socket", known.name), known.right.holds, subscriber.end), brief=False
-        )
+        right, label = known.right, Label("feed socket", known.name)
+        stream = streams.opened(Stream(label, right.holds, subscriber.end, right.visitor.pk), brief=False)
         try:
             await self._say(subscriber.opening.decode().splitlines(), stream)
             while not subscriber.ended:

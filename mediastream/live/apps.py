@@ -10,7 +10,7 @@ class LiveConfig(AppConfig):
         from django.db.models.signals import post_delete, post_init, post_save
 
         from mediastream import watch
-        from mediastream.live import activity, camera, topic
+        from mediastream.live import activity, camera, chat, topic
         from mediastream.live.changes import end_changed, end_changed_elsewhere, forget_recordings
         from mediastream.live.models import Camera
 
@@ -24,3 +24,5 @@ class LiveConfig(AppConfig):
         post_delete.connect(activity.deleted, Camera)
         camera.on_start.append(activity.tell_started)
         topic.register()
+        chat.register()
+        post_delete.connect(chat.forget_room, Camera)

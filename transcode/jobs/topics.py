@@ -4,16 +4,11 @@ An event tells of one job as its row is then, and is published by whichever proc
 failure is not in it: that may name files of the server's, and is read in the admin.
 """
 
-import uuid
 from contextlib import suppress
 from typing import Any
 
-from django.http import HttpRequest
-
-from media_library import items
-from media_library.items import Item
-from mediastream.access import Right
-from mediastream.errors import Busy, Unknown
+from media_library.items import right_to_named
+from mediastream.errors import Busy
 from mediastream.feeds import families, hub
 from mediastream.feeds.events import Event
 from mediastream.feeds.families import Family
@@ -28,14 +23,7 @@ def register() -> None:
     """The last event of each job is kept for who is slow."""
     terms = Terms(Policy.CONFLATE, history=1000)
     families.register(Family(ALL, families.administrators, terms))
-    families.register(Family(OF_ITEM, _right, terms))
-
-
-async def _right(request: HttpRequest, item: str) -> Right[Item]:
-    try:
-        return await items.right_to(request, uuid.UUID(item))
-    except ValueError:
-        raise Unknown("There is no such item; it may have been deleted.") from None
+    families.register(Family(OF_ITEM, right_to_named, terms))
 
 
 def tell(job: int) -> None:

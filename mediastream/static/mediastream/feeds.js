@@ -153,7 +153,8 @@ function begin() {
   say("connecting");
   let here = true;
   const take = (event, data, key) => { if (here) shown.take(event, data, key); };
-  const end = WAYS[way](topic.value, { take, say: (state) => { if (here) say(state); }, names: NAMES });
+  const after = kind.key ? "" : "oldest"; // with keys a stream begins with the last of each anyway
+  const end = WAYS[way](topic.value, { take, after, say: (state) => { if (here) say(state); }, names: NAMES });
   open = () => { here = false; end(); };
 }
 
