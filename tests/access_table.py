@@ -28,8 +28,9 @@ SIGNED_OUT = {"anonymous", "inactive"}
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
 # said. camera form, item form: take POST alone. item part: the same as item, of a part it may not have. topic: as a
-# camera, and endless. room: POST by who may see the item and is signed in. token: POST by a script with the topic's token. admin: Django's own and ours beside it, staff's
-# as far as their permissions go. form: what Django's sign-in takes.
+# camera, and endless. room: POST by who may see the item and is signed in. token: POST by a script with the topic's
+# token. admin: Django's own and ours beside it, staff's as far as their permissions go. form: what Django's sign-in
+# takes.
 ROWS = {
     "": "open",
     "accounts/login/": "form",
@@ -76,7 +77,16 @@ ROWS = {
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
 }
-for _model in ("auth/group", "auth/user", "chat/message", "chat/mute", "feeds/topic", "jobs/job", "live/camera", "media_library/media"):
+for _model in (
+    "auth/group",
+    "auth/user",
+    "chat/message",
+    "chat/mute",
+    "feeds/topic",
+    "jobs/job",
+    "live/camera",
+    "media_library/media",
+):
     for _page in (
         "",
         "<path:object_id>/",

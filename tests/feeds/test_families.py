@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     monkeypatch.setattr(families, "_families", {})
     made = Told()
 
@@ -54,7 +53,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     families.register(Family("room.", right, TERMS, made.past, read, linger=0.05))
     families.register(Family("room.of.", right, TERMS))
     families.register(Family("whole", right, TERMS))
-    yield made
+    return made
 
 
 async def all_of(subscriber: Subscriber) -> list[Any]:
