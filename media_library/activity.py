@@ -13,14 +13,19 @@ from mediastream.feeds import activity
 def tell_stored(media: Media, **_: Any) -> None:
     """Receives media_ready."""
     event = activity.happened("stored", media.visibility, media.get_absolute_url(), media.title)
-    transaction.on_commit(lambda: activity.tell(event), robust=True)
+    if event is not None:
+        transaction.on_commit(lambda: activity.tell(event, lambda: _is_public(media)), robust=True)
 
 
 async def tell_watched(media: Media) -> None:
     """Somebody has opened its page; who is nobody's business."""
     event = activity.happened("watched", media.visibility, media.get_absolute_url(), media.title)
     if event is not None:
-        await sync_to_async(activity.tell)(event)
+        await sync_to_async(activity.tell)(event, lambda: _is_public(media))
+
+
+def _is_public(media: Media) -> bool:
+    return Media.objects.filter(pk=media.pk, visibility=Visibility.PUBLIC).exists()
 
 
 def saved(instance: Media, using: str, **_: Any) -> None:

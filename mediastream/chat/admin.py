@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -52,11 +52,11 @@ class MessageAdmin(ForAdministrators):
 
     @admin.display(description="muted", boolean=True)
     def muted(self, message: Message) -> bool:
-        return message.author_id in self._muted
+        return message.is_muted  # type: ignore[attr-defined, no-any-return]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        self._muted = set(Mute.objects.values_list("user", flat=True))
-        return super().get_queryset(request)
+        is_muted = Exists(Mute.objects.filter(user=OuterRef("author")))
+        return super().get_queryset(request).annotate(is_muted=is_muted)  # type: ignore[no-any-return]
 
     @admin.action(description="Hide")
     def hide(self, request: HttpRequest, chosen: QuerySet[Message]) -> None:

@@ -5,6 +5,7 @@ nobody who comes later reads a title of something private.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -39,11 +40,15 @@ def _just_told(what: str, address: str) -> bool:
     return False
 
 
-def tell(event: Event | None) -> None:
-    """It never fails what it tells of."""
-    if event is not None:
-        with suppress(Busy):
-            hub.publish(TOPIC, event)
+def tell(event: Event, is_public: Callable[[], bool]) -> None:
+    """It never fails what it tells of. `is_public`: asks the database.
+
+    Asked after the event is out: who makes the thing private takes back what is there, and before that nothing was.
+    """
+    with suppress(Busy):
+        hub.publish(TOPIC, event)
+        if not is_public():
+            hub.publish(TOPIC, retraction(event.key))
 
 
 def take_back(address: str, using: str) -> None:

@@ -57,11 +57,6 @@ def of(name: str) -> tuple[Family, str] | None:
     return None
 
 
-def whole_names() -> list[str]:
-    """The families of one topic each."""
-    return [prefix for prefix in _families if not prefix.endswith(".")]
-
-
 @dataclass(frozen=True)
 class Administrators:
     """What is nobody's, and private: so administrators alone may see it."""

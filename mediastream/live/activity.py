@@ -1,6 +1,5 @@
 """Cameras that start, told to the topic `activity` while they are public."""
 
-import functools
 from typing import Any
 
 from django.urls import reverse
@@ -16,7 +15,11 @@ def tell_started(slug: str, terms: Terms) -> None:
     """By its slug, which is what an address names: its row may not be asked for here, on the loop."""
     event = activity.happened("started", terms.visibility, _address(slug), slug)
     if event is not None:
-        in_background(functools.partial(activity.tell, event))
+        in_background(lambda: activity.tell(event, lambda: _is_public(slug)))
+
+
+def _is_public(slug: str) -> bool:
+    return Camera.objects.filter(slug=slug, visibility=Visibility.PUBLIC).exists()
 
 
 def remember(instance: Camera, **_: Any) -> None:

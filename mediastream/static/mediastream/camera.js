@@ -46,7 +46,8 @@ function show() {
   looking = setTimeout(look, LOOK_EVERY);
 }
 
-let told = null; // by the topic
+let told = null; // by the topic, which says nothing again to who comes again and has missed nothing
+let connected = false;
 let offset = 0; // milliseconds, of the server's clock to ours
 
 follow(`live.${tile.box.dataset.slug}`, {
@@ -57,10 +58,10 @@ follow(`live.${tile.box.dataset.slug}`, {
     offset = data.time * 1000 - Date.now();
     document.querySelector(".watching").textContent = `${data.viewers} watching`;
   },
-  say: (state) => { if (state !== "live") told = null; },
+  say: (state) => { connected = state === "live"; },
 });
 
-tile.condition = () => told && { state: told.state, age: (Date.now() + offset) / 1000 - told.captured };
+tile.condition = () => connected && told && { state: told.state, age: (Date.now() + offset) / 1000 - told.captured };
 
 // The video's clock goes on while the camera stands still or fails.
 function look() {

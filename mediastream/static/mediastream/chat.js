@@ -51,5 +51,7 @@ form?.addEventListener("submit", async (event) => {
   if (answer?.ok) text.value = "";
 });
 
+const SAID = { reconnecting: "reconnecting", refused: "closed: you may not see it any more" };
+
 room.hidden = false;
-follow(room.dataset.topic, { after: "oldest", take, say: (text) => { state.textContent = text === "live" ? "" : text; } });
+follow(room.dataset.topic, { after: "oldest", take, say: (how) => { state.textContent = SAID[how] ?? ""; } });

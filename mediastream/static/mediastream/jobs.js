@@ -54,5 +54,7 @@ function say(state) {
   if (state === "refused") setInterval(() => { if (unfinished()) lookSoon(); }, EVERY);
 }
 
-document.addEventListener("visibilitychange", lookSoon);
-follow(item ? `jobs.${item}` : "jobs", { take, say, after: "" });
+if (item || /\/jobs\/job\//.test(location.pathname)) {
+  document.addEventListener("visibilitychange", lookSoon);
+  follow(item ? `jobs.${item}` : "jobs", { take, say, after: "" });
+}
