@@ -12,16 +12,24 @@ from mediastream.feeds import activity
 
 def tell_stored(media: Media, **_: Any) -> None:
     """Receives media_ready."""
-    event = activity.happened("stored", media.visibility, media.get_absolute_url(), media.title)
+    event = activity.happened("stored", *_told(media))
     if event is not None:
         transaction.on_commit(lambda: activity.tell(event, lambda: _is_public(media)), robust=True)
 
 
 async def tell_watched(media: Media) -> None:
     """Somebody has opened its page; who is nobody's business."""
-    event = activity.happened("watched", media.visibility, media.get_absolute_url(), media.title)
+    event = activity.happened("watched", *_told(media))
     if event is not None:
         await sync_to_async(activity.tell)(event, lambda: _is_public(media))
+
+
+def _told(media: Media) -> tuple[str, str, str, str]:
+    return media.visibility, _key(media), media.get_absolute_url(), media.title
+
+
+def _key(media: Media) -> str:
+    return f"watch/{media.pk}"
 
 
 def _is_public(media: Media) -> bool:
@@ -31,9 +39,9 @@ def _is_public(media: Media) -> bool:
 def saved(instance: Media, using: str, **_: Any) -> None:
     """post_save of Media."""
     if instance.visibility != Visibility.PUBLIC:
-        activity.take_back(instance.get_absolute_url(), using)
+        activity.take_back(_key(instance), using)
 
 
 def deleted(instance: Media, using: str, **_: Any) -> None:
     """post_delete of Media."""
-    activity.take_back(instance.get_absolute_url(), using)
+    activity.take_back(_key(instance), using)

@@ -1,7 +1,8 @@
 """What goes on here, for the topic `activity`: anybody's to read, so public things alone may be told of.
 
-The key of each event is the address of what it is about. What is public no longer is taken back by that, so that
-nobody who comes later reads a title of something private.
+The key of each event is the end of the address of what it is about, `watch/ID` or `live/SLUG`: what comes before it may
+differ by who asks. What is public no longer is taken back by that, so that nobody who comes later reads a title of
+something private.
 """
 
 import time
@@ -21,16 +22,16 @@ MOST = 1000  # of which it is known when they were told
 _told: dict[tuple[str, str], float] = {}
 
 
-def happened(what: str, visibility: str, address: str, title: str) -> Event | None:
+def happened(what: str, visibility: str, key: str, address: str, title: str) -> Event | None:
     """What to publish; None if it is not to be told, or has just been."""
-    if visibility != Visibility.PUBLIC or _just_told(what, address):
+    if visibility != Visibility.PUBLIC or _just_told(what, key):
         return None
     said: dict[str, Any] = {"what": what, "title": title, "watch": address}
-    return Event(said, what, address)
+    return Event(said, what, key)
 
 
-def _just_told(what: str, address: str) -> bool:
-    now, thing = time.monotonic(), (what, address)
+def _just_told(what: str, key: str) -> bool:
+    now, thing = time.monotonic(), (what, key)
     if now - _told.get(thing, -AGAIN) < AGAIN:
         return True
     _told.pop(thing, None)
@@ -51,6 +52,6 @@ def tell(event: Event, is_public: Callable[[], bool]) -> None:
             hub.publish(TOPIC, retraction(event.key))
 
 
-def take_back(address: str, using: str) -> None:
-    """What lies there is not public, or is gone; once that is committed."""
-    hub.publish_on_commit(TOPIC, retraction(address), using)
+def take_back(key: str, using: str) -> None:
+    """What it is of is not public, or is gone; once that is committed."""
+    hub.publish_on_commit(TOPIC, retraction(key), using)

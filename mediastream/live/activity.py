@@ -13,7 +13,7 @@ from mediastream.request_threads import in_background
 
 def tell_started(slug: str, terms: Terms) -> None:
     """By its slug, which is what an address names: its row may not be asked for here, on the loop."""
-    event = activity.happened("started", terms.visibility, _address(slug), slug)
+    event = activity.happened("started", terms.visibility, _key(slug), reverse("live:camera", args=[slug]), slug)
     if event is not None:
         in_background(lambda: activity.tell(event, lambda: _is_public(slug)))
 
@@ -32,16 +32,16 @@ def saved(instance: Camera, using: str, **_: Any) -> None:
     """post_save of Camera."""
     former = getattr(instance, "former_slug", instance.slug)
     if former and former != instance.slug:
-        activity.take_back(_address(former), using)
+        activity.take_back(_key(former), using)
     if instance.visibility != Visibility.PUBLIC:
-        activity.take_back(_address(instance.slug), using)
+        activity.take_back(_key(instance.slug), using)
     remember(instance)
 
 
 def deleted(instance: Camera, using: str, **_: Any) -> None:
     """post_delete of Camera."""
-    activity.take_back(_address(instance.slug), using)
+    activity.take_back(_key(instance.slug), using)
 
 
-def _address(slug: str) -> str:
-    return reverse("live:camera", args=[slug])
+def _key(slug: str) -> str:
+    return f"live/{slug}"

@@ -139,7 +139,7 @@ def test_starts_are_told_of_public_cameras_and_taken_back(yard: Camera) -> None:
     yard.slug = "garden"
     yard.save()
     said = next(lines)
-    assert (said["event"], said["data"]) == ("retract", {"key": "/live/yard/"})
+    assert (said["event"], said["data"]) == ("retract", {"key": "live/yard"})
     call.close()
     late = Call("/feeds/activity/stream", QUERY_STRING="after=oldest")
     chunks = iter(late.result)

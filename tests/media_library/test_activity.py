@@ -58,13 +58,13 @@ def make_private(media: Media) -> None:
 def test_what_is_public_no_longer_is_taken_back(act: Any) -> None:
     call = Call("/feeds/activity/stream")
     lines = lines_of(call)
-    media, address = make_media(title="A secret from now on"), ""
-    address = media.get_absolute_url()
+    media = make_media(title="A secret from now on")
+    address, key = media.get_absolute_url(), f"watch/{media.pk}"
     Client().get(address)
     assert next(lines)["data"]["watch"] == address
     act(media)
     said = next(lines)
-    assert (said["event"], said["data"], said["key"]) == ("retract", {"key": address}, address)
+    assert (said["event"], said["data"], said["key"]) == ("retract", {"key": key}, key)
     for query in ("after=oldest", "after=0123abcd:1"):
         late = Call("/feeds/activity/stream", QUERY_STRING=query)
         chunks = iter(late.result)

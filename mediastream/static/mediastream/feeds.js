@@ -70,7 +70,7 @@ class View {
 
   // An event stream does not say what an event's key is; what it is about may be named in it.
   retract(key) {
-    for (const [name, data] of this.latest) if (name === key || data?.watch === key) this.latest.delete(name);
+    for (const [name, data] of this.latest) if (name === key || data?.watch?.endsWith(`/${key}/`)) this.latest.delete(name);
     this.soon();
   }
 
