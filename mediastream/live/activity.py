@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import reverse
 
 from mediastream.access import Visibility
-from mediastream.feeds import activity
+from mediastream.feeds import activity, hub
 from mediastream.live.models import Camera
 from mediastream.live.terms import Terms
 from mediastream.request_threads import in_background
@@ -13,6 +13,8 @@ from mediastream.request_threads import in_background
 
 def tell_started(slug: str, terms: Terms) -> None:
     """By its slug, which is what an address names: its row may not be asked for here, on the loop."""
+    if not hub.serves():  # a command, or a server that nobody has asked for a topic yet
+        return
     event = activity.happened("started", terms.visibility, _key(slug), reverse("live:camera", args=[slug]), slug)
     if event is not None:
         in_background(lambda: activity.tell(event, lambda: _is_public(slug)))

@@ -16,6 +16,8 @@ class Viewer:
     which is no viewer itself: how many watch what it makes.
     """
 
+    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped", "through")
+
     def __init__(self, fps: float | None = None, through: Callable[[], int] | None = None) -> None:
         self.skipped = 0
         self.through = through
