@@ -19,8 +19,9 @@ from mediastream.errors import Busy
 from mediastream.faults import fault_response
 from mediastream.feeds import hub, running
 from mediastream.feeds.views import begin as begin_feeds
-from mediastream.live import changes, topic, videos
+from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
+from mediastream.live import topic as states
 from mediastream.live.recording import recorders
 from mediastream.sessions import topic as sessions
 from transcode import hardware, hls
@@ -77,7 +78,7 @@ async def close_all() -> None:
     await hardware.end()
     await running.close_all()
     await hub.close_all()
-    await topic.close_all()
+    await states.close_all()
     await sessions.close_all()
     await recorders.close_all()
     await cameras.close_all()

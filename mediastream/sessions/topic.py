@@ -5,6 +5,9 @@ left out: it would have something to tell of each of its own events.
 """
 
 import asyncio
+import logging
+
+from django.db import Error
 
 from mediastream import streams
 from mediastream.feeds import families, hub
@@ -12,7 +15,9 @@ from mediastream.feeds.events import Event
 from mediastream.feeds.terms import Policy, Terms
 from mediastream.request_threads import shared_threads
 from mediastream.sessions import listing
-from mediastream.sessions.listing import Seen
+from mediastream.sessions.listing import Names, Seen
+
+logger = logging.getLogger(__name__)
 
 NAME = "sessions"
 EVERY = 1.0  # seconds
@@ -41,12 +46,21 @@ async def _tell() -> None:
         seen, now = _seen(), loop.time()
         sizes = _bytes(seen)
         if sizes != told:
-            async with shared_threads():
-                names = await listing.names_of(listing.shown(seen))
+            names = await _names(listing.shown(seen))
             await hub.apublish(NAME, Event(listing.told(seen, before, now - looked, names)))
             told = sizes
         before, looked = sizes, now
         await asyncio.sleep(EVERY)
+
+
+async def _names(seen: list[Seen]) -> Names:
+    """Without a database the streams go on, and are told of by their ids."""
+    try:
+        async with shared_threads():
+            return await listing.names_of(seen)
+    except Error as fault:
+        logger.warning("open streams are told of without names: %s", fault)
+        return Names({}, {})
 
 
 def _seen() -> list[Seen]:

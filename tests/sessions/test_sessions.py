@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from mediastream import homeloop, streams
@@ -108,3 +109,17 @@ def test_it_tells_nothing_while_nothing_changes_and_nobody_reads() -> None:
     """It would be a timer for nothing."""
     homeloop.call(asyncio.sleep(0.2), 10)
     assert topic._telling is None or topic._telling.done()
+
+
+def test_without_a_database_they_are_told_of_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Any) -> Names:
+        raise OperationalError("disk I/O error")
+
+    monkeypatch.setattr(listing, "names_of", broken)
+    homeloop.call(opened(Label("mjpeg", "yard")), 10)
+    session = client_of(make_visitor("superuser")).cookies["sessionid"].value
+    call = Call("/feeds/sessions/stream", HTTP_COOKIE=f"sessionid={session}")
+    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
+    told = next(line["data"] for line in lines if line["event"] == "message")
+    assert [line["title"] for line in told["streams"]] == ["yard"]
+    call.close()
