@@ -31,9 +31,11 @@ SENDFILE = ENVIRONMENT.sendfile
 INSTALLED_APPS = [
     "mediastream",
     "mediastream.feeds",
+    "mediastream.chat",
     "mediastream.live",
     "media_library",
     "transcode",
+    "mediastream.sessions",
     "django_q",
     "transcode.jobs",
     "django.contrib.admin",
