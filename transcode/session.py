@@ -16,35 +16,47 @@ from mediastream.errors import Busy, Fault, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
 from mediastream.live.recording.boxes import Mp4Invalid
 from mediastream.process import Child, Limits
+from transcode import fallback
 from transcode.cache import Cache
 from transcode.cutter import INIT, Cutter
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.hls_argv import RUN
 from transcode.layout import Layout
+from transcode.profiles import Profile
+from transcode.registry import Silent
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 3  # segments made beyond the last that was asked for
-REACH = AHEAD + 1  # a request as far ahead as this waits here; further is a seek
+AHEAD = 5  # segments made beyond the last that was asked for
+CROWDED = 1  # the same, instead of AHEAD, while the cache has room for little more
+REACH = 3  # a request as far beyond the one being made waits here; for one further a new FFmpeg is faster
 IDLE = 30.0  # seconds without a request after which a viewer is taken to have left
 SILENT = 30.0  # seconds FFmpeg may give nothing while it is read
 PATIENCE = 25.0  # seconds a request waits for its segment
 READ = 256 * 1024  # bytes
 REVIVALS = 2  # times an FFmpeg that somebody killed is started again
 RETRY_AFTER = 2  # seconds
-LIMITS = Limits(address_space=8 * 1024**3)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on."""
+    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on, by an encoder;
+    `profile`: of encoded video."""
 
     key: str
     item: str
     name: str
     kind: str
     layout: Layout
-    argv: Callable[[int], list[str]]
-    encodes_video: bool
+    argv: Callable[[int, Encoder], list[str]]
+    profile: Profile | None
+
+    @property
+    def encodes_video(self) -> bool:
+        return self.profile is not None
+
+    def limits(self, encoder: Encoder) -> Limits:
+        return encoder.limits if self.profile is None else self.profile.limits(encoder)
 
     def key_of(self, number: int) -> str:
         return f"{self.key}/{'init.mp4' if number == INIT else f'{number}.m4s'}"
@@ -63,12 +75,12 @@ class Session:
         self._ended = ended
         self._seen: dict[str, float] = {}  # viewers, and when each asked last
         self._wanted = first
-        self._pinned: list[str] = []
+        self._spared: list[int] = []  # the segments that the cache gives up last: those no player has reached
         self._news = asyncio.Event()
         self._child: Child | None = None
         self._task = asyncio.create_task(self._main(), name=f"hls {work.item} {work.name}")
         self._task.add_done_callback(self._done)  # also of one that was cancelled before it began
-        self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
 
     @property
     def viewers(self) -> set[str]:
@@ -82,12 +94,14 @@ class Session:
 
     def near(self, number: int) -> bool:
         """Whether who asks for it plays along here, perhaps out of the cache."""
-        return self.first <= number <= self.next + REACH and self.next - number <= 4 * REACH
+        return self.first <= number <= self.next + REACH and self.next - number <= 3 * AHEAD
 
     def join(self, viewer: str, number: int) -> None:
         self._seen[viewer] = time.monotonic()
         if number > self._wanted:
             self._wanted = number
+            while self._spared and self._spared[0] < number:
+                self._cache.unspare(self.work.key_of(self._spared.pop(0)))
             self._tell()
 
     def leave(self, viewer: str) -> None:
@@ -98,9 +112,9 @@ class Session:
     def end(self) -> None:
         if not self.ending:
             self.ending = True
-            if self._child is not None:
+            if self._child is not None:  # else it is being started, and ended as soon as it is there
                 self._child.kill()
-            self._task.cancel()
+                self._task.cancel()
 
     async def wait(self, number: int) -> None:
         """Until a segment is in the cache. Raises Busy after PATIENCE, and what the session failed by."""
@@ -117,19 +131,20 @@ class Session:
             raise Busy(f"This part was not made within {PATIENCE:g} seconds; try again.", RETRY_AFTER) from None
 
     def _look(self) -> None:
-        old = time.monotonic() - IDLE
-        for viewer in [viewer for viewer, seen in self._seen.items() if seen < old]:
+        now = time.monotonic()
+        for viewer in [viewer for viewer, seen in self._seen.items() if seen <= now - IDLE]:
             self.leave(viewer)
         if not self.ending:
-            self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+            due = min(self._seen.values(), default=now) + IDLE - now
+            self._timer = asyncio.get_running_loop().call_later(due, self._look)
 
     async def _main(self) -> None:
         logger.info("hls started item=%s rendition=%s segment=%d", self.work.item, self.work.name, self.first)
         try:
-            for _ in range(REVIVALS + 1):
-                if await self._run():
-                    return
-            self.failure = TranscodeFailed("FFmpeg was ended from outside, again and again.")
+            if self.work.encodes_video:
+                await fallback.encoded(self.work.item, self._make, (TranscodeFailed, Silent, Mp4Invalid))
+            else:
+                await self._make(SOFTWARE)
         except (OSError, Mp4Invalid, Fault) as fault:
             self.failure = system_fault(fault) or TranscodeFailed(f"This file cannot be transcoded: {fault}.")
 
@@ -139,21 +154,29 @@ class Session:
             self.failure = TranscodeFailed("This file cannot be transcoded; the log says why.")
         self.ending = True
         self._timer.cancel()
-        for key in self._pinned:
-            self._cache.unpin(key)
+        for number in self._spared:
+            self._cache.unspare(self.work.key_of(number))
         self.over.set()
         self._ended(self)
         self._tell()
         failed = f" failure={self.failure.detail!r}" if self.failure else ""
         logger.info("hls ended item=%s rendition=%s segment=%d%s", self.work.item, self.work.name, self.next, failed)
 
-    async def _run(self) -> bool:
+    async def _make(self, encoder: Encoder) -> None:
+        for _ in range(REVIVALS + 1):
+            if await self._run(encoder):
+                return
+        raise TranscodeFailed("FFmpeg was ended from outside, again and again.")
+
+    async def _run(self, encoder: Encoder) -> bool:
         """One FFmpeg; False if it was killed, by nobody here."""
-        child = self._child = await Child.spawn(self.work.argv(self.next), LIMITS)
+        if self.ending:
+            return True
+        child = self._child = await Child.spawn(self.work.argv(self.next, encoder), self.work.limits(encoder))
         release = drain.on_begin(child.kill)
-        cutter = Cutter(self.work.layout, self.next)
+        cutter = Cutter(self.work.layout, self.next, forced=self.work.encodes_video)
         try:
-            while await self._read(child, cutter):
+            while not self.ending and await self._read(child, cutter):
                 pass
             if self.ending:
                 return True
@@ -178,13 +201,13 @@ class Session:
 
     async def _read(self, child: Child, cutter: Cutter) -> bool:
         """Some bytes, once they are wanted; False at the end of them, and of what is to be made."""
-        while self.next > self._wanted + AHEAD:
+        while self.next > self._wanted + (CROWDED if self._cache.crowded else AHEAD):
             await self._news.wait()
         try:
             async with asyncio.timeout(SILENT):
                 data = await child.read(READ)
         except TimeoutError:
-            raise Busy(f"FFmpeg gave nothing for {SILENT:g} seconds; try again.", RETRY_AFTER) from None
+            raise Silent(f"FFmpeg gave nothing for {SILENT:g} seconds; try again.", RETRY_AFTER) from None
         for segment in cutter.feed(data):
             await self._keep(segment.number, segment.data)
         if self.next - self.first >= RUN or self._runs_into_known():
@@ -200,10 +223,9 @@ class Session:
 
     async def _keep(self, number: int, data: bytes) -> None:
         key = self.work.key_of(number)
-        self._cache.pin(key)
-        self._pinned.append(key)
-        while len(self._pinned) > 2 * REACH:  # the first is the init segment, which stays
-            self._cache.unpin(self._pinned.pop(1))
+        if number >= self._wanted:
+            self._cache.spare(key)
+            self._spared.append(number)
         await self._cache.put(key, data)
         if number != INIT:
             self.next = number + 1

@@ -8,6 +8,7 @@ ours to bound. To have the kernel refuse is cheaper than to ask it each time (SI
 """
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared
@@ -22,18 +23,18 @@ TOLD = 256 * 1024  # bytes after which what has gone is counted where others see
 
 
 class ConnectionSink:
-    """A context: the connection is as it was when it ends. `stream`: counts what goes out.
+    """A context: the connection is as it was when it ends. `stream`: counts what goes out, as does the connection.
 
-    An offer touches as little memory as it can: between two of them to the same viewer lie those to all others, so
-    none of it is in the processor's cache.
+    `descriptor` is a duplicate, so that no descriptor of somebody else can have its number while it is written to.
     """
 
     __slots__ = (
         "_chunked", "_connection", "_fileno", "_largest", "_plain", "_smallest", "_socket", "_stream", "_transport",
-        "_untold", "_waiting",
+        "_untold", "_waiting", "descriptor",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
+        self.descriptor: int | None = None
         self._connection = connection
         self._transport = connection.transport
         self._socket = connection.transport.get_extra_info("socket")
@@ -46,10 +47,15 @@ class ConnectionSink:
         self._waiting = True  # whether the transport may have bytes of before
 
     def __enter__(self) -> "ConnectionSink":
+        if self._plain and self._chunked:
+            with suppress(OSError):  # none is left: then `offer` alone
+                self.descriptor = os.dup(self._fileno)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._tell()
+        if self.descriptor is not None:
+            os.close(self.descriptor)
         if not self._transport.is_closing():
             unsent.allow(self._socket, unsent.USUAL)
 
@@ -59,14 +65,13 @@ class ConnectionSink:
         text = data.chunk if self._chunked else data.plain
         size = len(text)
         if not self._smallest <= size <= self._largest:
-            self._suit(size)
+            self.suit(size)
         try:
             sent = os.write(self._fileno, text) if self._plain else 0
         except OSError:  # full, or broken, which the transport hears of by itself
             return False
         if sent < size:
-            self._waiting = True
-            self._transport.write(memoryview(text)[sent:])
+            self._send(text, sent)
         self._untold += size
         if self._untold >= TOLD:
             self._tell()
@@ -76,11 +81,25 @@ class ConnectionSink:
         self._waiting = self._transport.get_write_buffer_size() > 0
         return self._waiting
 
-    def _suit(self, size: int) -> None:
-        """A bound between half the size and all of it, so that pictures that differ a little share it."""
+    def rest(self, data: Shared, sent: int) -> None:
+        self.count(len(data.chunk))
+        if not self._transport.is_closing():
+            self._send(data.chunk, sent)
+
+    def _send(self, text: bytes, start: int) -> None:
+        self._waiting = True
+        self._transport.write(memoryview(text)[start:])
+
+    def suit(self, size: int) -> None:
+        """The bound is a power of two, and no more than the size, so that offers which differ a little share it."""
         bound = max(1 << size.bit_length() - 1, LEAST)
-        self._smallest, self._largest = (0 if bound == LEAST else bound), 2 * bound - 1
-        unsent.allow(self._socket, bound)
+        self._smallest, self._largest = (0 if bound == LEAST else bound), 4 * bound - 1
+        if not self._transport.is_closing():
+            unsent.allow(self._socket, bound)
+
+    def count(self, size: int) -> None:
+        self._untold += size
+        self._tell()
 
     def _tell(self) -> None:
         self._connection.count(self._untold)
