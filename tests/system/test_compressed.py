@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -30,8 +31,8 @@ TEXT = "x" * 60
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server.start(tmp_path_factory.mktemp("compressed") / "data")
+def server(seeded: Path) -> Iterator[Server]:
+    server = Server.start(shutil.copytree(seeded, seeded.parent / "compressed"))
     yield server
     server.stop()
 
