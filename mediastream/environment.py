@@ -57,7 +57,7 @@ class Environment:
     transcodes: int
     jobs: int
     encoder: str
-    profiles: dict[str, tuple[int, str | None]]
+    profiles: dict[str, dict[str, int | str]]
     cache: int
     recording_segment: float
     recording_reserve: int
@@ -154,19 +154,35 @@ def _check_sendfile(text: str | None) -> None:
         raise ValidationError(f"{text} is neither x-sendfile nor x-accel-redirect=/path/")
 
 
-PROFILES = ("360p", "480p", "720p", "1080p")  # transcode/profiles.py
+PROFILES = ("360p", "480p", "720p", "1080p", "file")  # transcode/profiles.py
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")  # those that keep up with playing
-_PROFILE = re.compile(rf"({'|'.join(PROFILES)})=([1-9][0-9]{{1,5}})k(?:/({'|'.join(PRESETS)}))?", re.ASCII)
+_PROFILE = re.compile(
+    rf"(?P<video_bitrate>[1-9][0-9]{{1,5}})k|(?P<preset>{'|'.join(PRESETS)})"
+    r"|threads=(?P<threads>[1-9][0-9]?)|nice=(?P<niceness>1?[0-9])",
+    re.ASCII,
+)
 
 
-def _profiles(reader: "_Reader") -> dict[str, tuple[int, str | None]]:
-    """By name: bits a second of video, and the preset, None for the usual one."""
+def _profiles(reader: "_Reader") -> dict[str, dict[str, int | str]]:
+    """By name: the fields of profiles.Profile that are changed."""
     listed: list[str] = reader.list("MEDIASTREAM_PROFILES", default=[])
-    matches = [_PROFILE.fullmatch(text.strip()) for text in listed]
-    if None in matches:
-        wrong = listed[matches.index(None)]
-        raise ValueError(f"MEDIASTREAM_PROFILES: {wrong} is not like 720p=2500k or 720p=2500k/superfast")
-    return {match[1]: (1000 * int(match[2]), match[3]) for match in matches if match is not None}
+    return dict(_profile(text.strip()) for text in listed)
+
+
+def _profile(text: str) -> tuple[str, dict[str, int | str]]:
+    name, _, said = text.partition("=")
+    matches = [_PROFILE.fullmatch(part) for part in said.split("/")]
+    if name not in PROFILES or None in matches:
+        raise ValueError(
+            f"MEDIASTREAM_PROFILES: {text} is not like 720p=2500k or 720p=2500k/superfast/threads=2/nice=5"
+        )
+    found = {field: value for match in matches if match for field, value in match.groupdict().items() if value}
+    if len(found) < len(matches):
+        raise ValueError(f"MEDIASTREAM_PROFILES: {text} says one thing twice")
+    numbers = {field: int(value) for field, value in found.items() if field != "preset"}
+    if "video_bitrate" in numbers:
+        numbers["video_bitrate"] *= 1000
+    return name, {**found, **numbers}
 
 
 def bracketed(host: str) -> str:

@@ -31,9 +31,11 @@ SENDFILE = ENVIRONMENT.sendfile
 INSTALLED_APPS = [
     "mediastream",
     "mediastream.feeds",
+    "mediastream.chat",
     "mediastream.live",
     "media_library",
     "transcode",
+    "mediastream.sessions",
     "django_q",
     "transcode.jobs",
     "django.contrib.admin",
@@ -106,7 +108,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 MEDIA_ROOT = DATA_DIR / "media"
-THUMBNAILS = MEDIA_ROOT / "thumbnails"
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_URL = "/static/"
 
@@ -134,7 +135,7 @@ Q_CLUSTER = {
     "catch_up": False,
     "scheduler": False,
     "queue_limit": 1,
-    "poll": 0.5,  # seconds; a read, which in WAL mode keeps nobody waiting
+    "poll": 1.0,  # seconds; a read, which in WAL mode keeps nobody waiting
     "guard_cycle": 1,
 }
 

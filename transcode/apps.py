@@ -9,6 +9,6 @@ class TranscodeConfig(AppConfig):
         from django.db.models.signals import post_delete
 
         from media_library.models import Media
-        from transcode.thumbnails import forget
+        from transcode.derived import forget
 
         post_delete.connect(forget, Media)

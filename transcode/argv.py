@@ -31,7 +31,7 @@ def progressive(
     streams = []
     options: dict[str, Any] = {}
     if video is not None:
-        streams.append(_handed(scaled(source[str(video)], profile.height), encoder))
+        streams.append(handed(scaled(source[str(video)], profile.height), encoder))
         options |= _video_options(profile, encoder)
     if audio is not None:
         streams.append(source[str(audio)])
@@ -43,7 +43,7 @@ def progressive(
 def trial(executable: str, encoder: Encoder) -> list[str]:
     """One black picture, encoded as a stream would be, and thrown away."""
     # 320 by 240: hardware has least sizes, NVENC 145 by 49.
-    black = _handed(ffmpeg.input("color=black:size=320x240:rate=25", f="lavfi"), encoder)
+    black = handed(ffmpeg.input("color=black:size=320x240:rate=25", f="lavfi"), encoder)
     options = _video_options(PROFILES["360p"], encoder)
     return compiled(ffmpeg.output(black, "pipe:1", vframes=1, f="null", **options), executable, *encoder.device)
 
@@ -72,7 +72,7 @@ def scaled(video: Any, height: int) -> Any:
     return scaled.filter("setsar", sar=1).filter("format", pix_fmts="yuv420p")
 
 
-def _handed(video: Any, encoder: Encoder) -> Any:
+def handed(video: Any, encoder: Encoder) -> Any:
     """In the pixels, and the memory, that the encoder takes."""
     pictures = video if encoder.pixels == "yuv420p" else video.filter("format", pix_fmts=encoder.pixels)
     return pictures.filter("hwupload") if encoder.upload else pictures
@@ -81,8 +81,8 @@ def _handed(video: Any, encoder: Encoder) -> Any:
 def _video_options(profile: Profile, encoder: Encoder) -> dict[str, Any]:
     return {
         "vcodec": encoder.codec,
-        **dict(encoder.options),
-        **({"preset": profile.preset} if encoder is SOFTWARE else {}),  # hardware has other names for them
+        **dict(encoder.options + encoder.prompt),
+        **profile.effort(encoder),
         "video_bitrate": profile.video_bitrate,
         "maxrate": profile.video_bitrate,
         "bufsize": 2 * profile.video_bitrate,

@@ -16,6 +16,7 @@ from transcode.layout import Layout
 
 MAX_BOX = 256 * 1024 * 1024  # bytes: twenty seconds between keyframes at 100 Mbit/s
 MAX_INIT = 1024 * 1024
+LATE = 0.1  # seconds after a segment's start by which a keyframe that was asked for has come
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ INIT = -1
 
 @dataclass
 class Cutter:
-    """`first`: the segment to begin with. Both `feed` and `finish` raise Mp4Invalid for what FFmpeg would not write."""
+    """`first`: the segment to begin with; `forced`: keyframes were asked for where segments begin. Both `feed` and
+    `finish` raise Mp4Invalid for what FFmpeg would not write, and for an encoder that did not do as it was asked."""
 
     layout: Layout
     first: int
+    forced: bool = False
     _buffer: bytearray = field(default_factory=bytearray)
     _head: bytes = b""
     _track: Track | None = None
@@ -95,6 +98,8 @@ class Cutter:
                 if number > self._number and number >= self.first:
                     yield from self._close(number)
                     self._number, self._time = number, time
+            elif self.forced and self.layout.at(begins - LATE) > self._number >= 0:
+                raise Mp4Invalid(f"no keyframe where segment {self._number + 1} begins")
             if self._number >= 0:
                 self._held.extend(Samples([row], [data[at : at + size]], duration, size))
             time, at = time + duration, at + size

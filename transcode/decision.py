@@ -52,6 +52,11 @@ class Decision:
         """The reasons, one for each stream; the container's first."""
         return [*([f"container: {self.container}"] if self.container else []), *(s.sentence for s in self.streams)]
 
+    @property
+    def left(self) -> list[str]:
+        """Those of streams that are not had at all."""
+        return [stream.sentence for stream in self.streams if stream.action is Action.LEAVE]
+
 
 TEXT_SUBTITLES = frozenset({"subrip", "mov_text", "ass", "ssa", "webvtt", "text"})
 # Of these FFmpeg's copy has right times and PyAV an index; AVI has no times for pictures out of their order.
@@ -84,6 +89,12 @@ def decide(facts: Facts, player: Player) -> Decision:
     if not native and len(sound) > 1 and not container:
         container = f"a file plays only the first of its {len(sound)} sound tracks"
     return Decision(native, container, tuple(streams))
+
+
+def texts(facts: Facts) -> list[int]:
+    """The subtitles that are text, by their index within the file."""
+    numbered = enumerate(facts.streams)
+    return [index for index, stream in numbered if stream.kind == "subtitle" and stream.codec in TEXT_SUBTITLES]
 
 
 def _container(facts: Facts, player: Player) -> str:

@@ -49,6 +49,14 @@ def begin(wanted: str, executable: str) -> None:
     _task = asyncio.create_task(_find(wanted, executable), name="hardware trials")
 
 
+async def known(wanted: str, executable: str) -> None:
+    """Wait until the trials are over; a process that serves nobody, such as the job worker's, holds them here."""
+    if _task is None:
+        begin(wanted, executable)
+    assert _task is not None
+    await asyncio.shield(_task)
+
+
 async def end() -> None:
     global _task, _chosen, _trials
     task, _task = _task, None

@@ -22,9 +22,11 @@ from mediastream import ffmpeg, process
 from mediastream.errors import Busy, TranscodeFailed, Unknown
 from mediastream.ffmpeg import last_words
 from mediastream.process import ChildTimeout, Limits
-from transcode import hls_argv, index, registry
+from transcode import hardware, hls_argv, index, registry
 from transcode.cache import Cache
-from transcode.decision import TEXT_SUBTITLES
+from transcode.decision import texts
+from transcode.derived import SUBTITLES, token
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.renditions import Rendition, Source, named
 from transcode.session import Work
 from transcode.sessions import Sessions
@@ -35,7 +37,7 @@ SUBTITLES_MOST = 16 * 1024 * 1024  # bytes
 LIMITS = Limits(address_space=4 * 1024**3, cpu_seconds=120)
 
 _sources: OrderedDict[str, Source] = OrderedDict()
-_works: OrderedDict[tuple[str, str], Work] = OrderedDict()
+_works: OrderedDict[tuple[str, str, Encoder], Work] = OrderedDict()
 _making: dict[str, "asyncio.Task[Any]"] = {}  # by key: who asks for the same waits for the same
 
 
@@ -103,36 +105,45 @@ async def _index(item: Item, folder: str) -> index.Index:
 
 async def work_named(item: Item, name: str) -> Work:
     """What a session needs to make this rendition. Raises Unknown if the item has none of this name."""
-    key = folder_of(item), name
+    encoder = hardware.chosen()
+    key = folder_of(item), name, encoder
     if key not in _works:
         rendition = named(name, await source_of(item))
         if rendition is None:
             raise Unknown("This item has no rendition of this name.")
-        _works[key] = await _work_of(item, rendition)
+        _works[key] = await _work_of(item, rendition, encoder)
         while len(_works) > 4 * SOURCES:
             _works.popitem(last=False)
     return _works[key]
 
 
-async def _work_of(item: Item, rendition: Rendition) -> Work:
+async def _work_of(item: Item, rendition: Rendition, usual: Encoder) -> Work:
+    """`usual`: who encodes it; where that is hardware, software may have to make parts of it."""
     stream = item.facts.streams[rendition.stream]
 
-    def argv(first: int) -> list[str]:
-        return hls_argv.segments(_executable(), item.path, rendition, first, stream.codec, stream.rate)
+    def argv(first: int, encoder: Encoder) -> list[str]:
+        return hls_argv.segments(
+            _executable(), item.path, rendition, first, stream.codec, stream.rate, encoder, mixed=usual is not SOFTWARE
+        )
 
-    said = f"{argv(0)} {rendition.layout} {await _version(_executable())}"
+    said = f"{argv(0, usual)} {rendition.layout} {await _version(_executable())}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]
     return Work(
         f"{folder_of(item)}/{rendition.name}-{digest}", str(item.id), rendition.name, rendition.kind,
-        rendition.layout, argv, rendition.encodes_video,
+        rendition.layout, argv, rendition.profile,
     )  # fmt: skip
 
 
 async def subtitles(item: Item, stream: int) -> tuple[Path, str]:
-    """One text stream as WebVTT: the file, and its key. Raises Unknown, Busy, DiskFull, TranscodeFailed."""
-    facts = item.facts.streams[stream] if stream < len(item.facts.streams) else None
-    if facts is None or facts.codec not in TEXT_SUBTITLES or facts.kind != "subtitle":
+    """One text stream as WebVTT: the file, and its key. Its job has made it, or it is made now.
+
+    Raises Unknown, Busy, DiskFull, TranscodeFailed.
+    """
+    if stream not in texts(item.facts):
         raise Unknown("This item has no text subtitles of this number.")
+    kept = SUBTITLES.folder_of(item.id, item.name) / f"{stream}.vtt"
+    if await asyncio.to_thread(kept.exists):
+        return kept, f"{token(item.name)}-{stream}"
     key = f"{folder_of(item)}/subtitles-{stream}.vtt"
     path: Path | None = await store().find(key)
     if path is None:
@@ -141,7 +152,7 @@ async def subtitles(item: Item, stream: int) -> tuple[Path, str]:
 
 
 async def _extract(item: Item, stream: int, key: str) -> Path:
-    argv = hls_argv.subtitles(_executable(), item.path, stream)
+    argv = hls_argv.subtitles(_executable(), item.path, {stream: "pipe:1"})
     registry.take_place(settings.TRANSCODES)
     try:
         finished = await process.run(argv, SUBTITLES_DEADLINE, LIMITS, SUBTITLES_MOST)

@@ -5,14 +5,17 @@ begins. SHIFT is added, as an encoder's first packet lies before its first sampl
 the cutter (cutter.py) takes it away again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
-from transcode.argv import compiled, scaled
+from transcode.argv import compiled, handed, scaled
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.layout import PACKET, SOUND_RATE
+from transcode.profiles import Profile
 from transcode.renditions import SOUND_BITRATE, Rendition
 
 SHIFT = 16  # seconds
@@ -24,16 +27,25 @@ _FOURCC = {"h264": "avc1", "hevc": "hvc1"}
 
 
 def segments(
-    executable: str, path: Path, rendition: Rendition, first: int, codec: str, rate: float | None
+    executable: str,
+    path: Path,
+    rendition: Rendition,
+    first: int,
+    codec: str,
+    rate: float | None,
+    encoder: Encoder = SOFTWARE,
+    *,
+    mixed: bool = False,
 ) -> list[str]:
-    """`first`: the segment to begin with; `codec`, `rate`: of the source's stream, as probed."""
+    """`first`: the segment to begin with; `codec`, `rate`: of the source's stream, as probed. `mixed`: other segments
+    may be another encoder's."""
     if rendition.kind == "audio":
         output = _copy(path, rendition, first) if rendition.copied else _sound(path, rendition, first)
     elif rendition.copied:
         output = _copy(path, rendition, first, vtag=_FOURCC.get(codec, codec))
     else:
-        output = _video(path, rendition, first, rate)
-    return compiled(output, executable)
+        output = _video(path, rendition, first, rate, encoder, mixed)
+    return compiled(output, executable, *(encoder.device if rendition.encodes_video else ()))
 
 
 def _open(path: Path, start: float, **options: Any) -> Any:
@@ -50,7 +62,7 @@ def _copy(path: Path, rendition: Rendition, first: int, **options: Any) -> Any:
     return ffmpeg.output(source[str(rendition.stream)], "pipe:1", c="copy", **options, **_muxed(rendition))
 
 
-def _video(path: Path, rendition: Rendition, first: int, rate: float | None) -> Any:
+def _video(path: Path, rendition: Rendition, first: int, rate: float | None, encoder: Encoder, mixed: bool) -> Any:
     profile = rendition.profile
     assert profile is not None
     early = rendition.layout.early
@@ -61,19 +73,29 @@ def _video(path: Path, rendition: Rendition, first: int, rate: float | None) -> 
     if rate is None or rate < SPARSE:
         picture = picture.filter("fps", fps=10)
     return ffmpeg.output(
-        picture, "pipe:1", vcodec="libx264", preset=profile.preset, crf=21,
-        # Pictures it looks ahead of the one it writes: a segment is whole so much later. Of more it makes little use.
-        **{"rc-lookahead": 5},
+        handed(picture, encoder), "pipe:1", vcodec=encoder.codec, **_quality(profile, encoder),
         maxrate=profile.video_bitrate, bufsize=2 * profile.video_bitrate,
         # Without pictures out of their order, decoding and presentation are one time.
         bf=0,
         # Keyframes of its own choice would do no harm, but cost bits; the cuts are near enough to each other.
-        sc_threshold=0, g=1000,
+        g=1000,
         force_key_frames=",".join(f"{max(cut, 0.0):.6f}" for cut in cuts),
         # Each picture keeps its own time: FFmpeg would else round them all to a guessed rate.
         fps_mode="passthrough", enc_time_base=f"1:{CLOCK}", video_track_timescale=CLOCK,
+        # The init segment describes one encoder's pictures; with its own description before each keyframe, whatever
+        # comes is decoded.
+        **({"bsf:v": "dump_extra"} if mixed else {}),
         **_muxed(rendition),
     )  # fmt: skip
+
+
+def _quality(profile: Profile, encoder: Encoder) -> dict[str, Any]:
+    """Within the profile's rate: to a quality by software, to the rate by hardware, which has no such thing alike."""
+    if encoder is SOFTWARE:
+        # rc-lookahead: pictures it looks ahead of the one it writes: a segment is whole so much later. Of more it makes
+        # little use.
+        return {"crf": 21, "rc-lookahead": 5, "sc_threshold": 0, **profile.effort(encoder)}
+    return {**dict(encoder.options), "video_bitrate": profile.video_bitrate}
 
 
 def _sound(path: Path, rendition: Rendition, first: int) -> Any:
@@ -113,7 +135,8 @@ def _muxed(rendition: Rendition) -> dict[str, Any]:
     }
 
 
-def subtitles(executable: str, path: Path, stream: int) -> list[str]:
-    """One text stream as WebVTT to stdout, in the times of the file."""
+def subtitles(executable: str, path: Path, targets: Mapping[int, str], *more: str) -> list[str]:
+    """Text streams as WebVTT, in the times of the file. `targets`: where each stream goes; `more`: global options."""
     source = _open(path, 0.0)
-    return compiled(ffmpeg.output(source[str(stream)], "pipe:1", f="webvtt", map_metadata=-1), executable)
+    texts = (ffmpeg.output(source[str(s)], to, f="webvtt", map_metadata=-1) for s, to in targets.items())
+    return compiled(ffmpeg.merge_outputs(*texts), executable, *more)

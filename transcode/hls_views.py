@@ -43,7 +43,7 @@ async def playback(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBas
         {"src": reverse("subtitles", args=[item.id, s.index]), "language": item.facts.streams[s.index].language}
         for s in decision.of("subtitle")
     ]
-    found = {"native": decision.native, "reasons": decision.sentences, "subtitles": texts}
+    found = {"native": decision.native, "reasons": decision.sentences, "left": decision.left, "subtitles": texts}
     response = JsonResponse({**found, "hls": reverse("hls_master", args=[item.id])})
     response["Cache-Control"] = "no-store"
     right.give_ticket(request, response)

@@ -17,6 +17,10 @@ LIMITS = SOFTWARE_LIMITS
 _running = 0
 
 
+class Silent(Busy):
+    """FFmpeg gives nothing for too long: the machine is slow, or what it waits for hangs."""
+
+
 def running() -> int:
     """Transcodes under way now."""
     return _running
@@ -72,7 +76,7 @@ async def _first_bytes(child: Child) -> bytes:
         async with asyncio.timeout(FIRST_BYTE):
             first = await child.read(chunking.FIRST)
     except TimeoutError:
-        raise Busy(f"FFmpeg gave nothing within {FIRST_BYTE:g} seconds; try again.", RETRY_AFTER) from None
+        raise Silent(f"FFmpeg gave nothing within {FIRST_BYTE:g} seconds; try again.", RETRY_AFTER) from None
     if not first:
         await child.wait()
         if drain.begun():

@@ -16,10 +16,14 @@ from mediastream.errors import Busy, Fault, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
 from mediastream.live.recording.boxes import Mp4Invalid
 from mediastream.process import Child, Limits
+from transcode import fallback
 from transcode.cache import Cache
 from transcode.cutter import INIT, Cutter
+from transcode.encoders import SOFTWARE, Encoder
 from transcode.hls_argv import RUN
 from transcode.layout import Layout
+from transcode.profiles import Profile
+from transcode.registry import Silent
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +36,27 @@ PATIENCE = 25.0  # seconds a request waits for its segment
 READ = 256 * 1024  # bytes
 REVIVALS = 2  # times an FFmpeg that somebody killed is started again
 RETRY_AFTER = 2  # seconds
-LIMITS = Limits(address_space=8 * 1024**3)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on."""
+    """What to make: `key`: its folder in the cache; `argv`: the command line from a segment on, by an encoder;
+    `profile`: of encoded video."""
 
     key: str
     item: str
     name: str
     kind: str
     layout: Layout
-    argv: Callable[[int], list[str]]
-    encodes_video: bool
+    argv: Callable[[int, Encoder], list[str]]
+    profile: Profile | None
+
+    @property
+    def encodes_video(self) -> bool:
+        return self.profile is not None
+
+    def limits(self, encoder: Encoder) -> Limits:
+        return encoder.limits if self.profile is None else self.profile.limits(encoder)
 
     def key_of(self, number: int) -> str:
         return f"{self.key}/{'init.mp4' if number == INIT else f'{number}.m4s'}"
@@ -130,10 +141,10 @@ class Session:
     async def _main(self) -> None:
         logger.info("hls started item=%s rendition=%s segment=%d", self.work.item, self.work.name, self.first)
         try:
-            for _ in range(REVIVALS + 1):
-                if await self._run():
-                    return
-            self.failure = TranscodeFailed("FFmpeg was ended from outside, again and again.")
+            if self.work.encodes_video:
+                await fallback.encoded(self.work.item, self._make, (TranscodeFailed, Silent, Mp4Invalid))
+            else:
+                await self._make(SOFTWARE)
         except (OSError, Mp4Invalid, Fault) as fault:
             self.failure = system_fault(fault) or TranscodeFailed(f"This file cannot be transcoded: {fault}.")
 
@@ -151,13 +162,19 @@ class Session:
         failed = f" failure={self.failure.detail!r}" if self.failure else ""
         logger.info("hls ended item=%s rendition=%s segment=%d%s", self.work.item, self.work.name, self.next, failed)
 
-    async def _run(self) -> bool:
+    async def _make(self, encoder: Encoder) -> None:
+        for _ in range(REVIVALS + 1):
+            if await self._run(encoder):
+                return
+        raise TranscodeFailed("FFmpeg was ended from outside, again and again.")
+
+    async def _run(self, encoder: Encoder) -> bool:
         """One FFmpeg; False if it was killed, by nobody here."""
         if self.ending:
             return True
-        child = self._child = await Child.spawn(self.work.argv(self.next), LIMITS)
+        child = self._child = await Child.spawn(self.work.argv(self.next, encoder), self.work.limits(encoder))
         release = drain.on_begin(child.kill)
-        cutter = Cutter(self.work.layout, self.next)
+        cutter = Cutter(self.work.layout, self.next, forced=self.work.encodes_video)
         try:
             while not self.ending and await self._read(child, cutter):
                 pass
@@ -190,7 +207,7 @@ class Session:
             async with asyncio.timeout(SILENT):
                 data = await child.read(READ)
         except TimeoutError:
-            raise Busy(f"FFmpeg gave nothing for {SILENT:g} seconds; try again.", RETRY_AFTER) from None
+            raise Silent(f"FFmpeg gave nothing for {SILENT:g} seconds; try again.", RETRY_AFTER) from None
         for segment in cutter.feed(data):
             await self._keep(segment.number, segment.data)
         if self.next - self.first >= RUN or self._runs_into_known():

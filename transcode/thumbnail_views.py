@@ -13,6 +13,7 @@ from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import file_response
 from transcode import thumbnails
+from transcode.derived import THUMBNAILS, token
 from transcode.sprites import Layout
 
 MAX_AGE = 300  # seconds a cache may keep public ones without asking again
@@ -50,8 +51,8 @@ async def sprite(request: HttpRequest, media_id: uuid.UUID, number: int) -> Http
         raise Unknown("This item has no such sprite; its thumbnails.vtt names those there are.")
     return await file_response(
         request,
-        thumbnails.folder_of(item.id, item.name) / f"{number}.jpg",
-        identity=f"{thumbnails.token(item.name)}-{number}",
+        THUMBNAILS.folder_of(item.id, item.name) / f"{number}.jpg",
+        identity=f"{token(item.name)}-{number}",
         content_type="image/jpeg",
         cache_control=access.cache_control(item.visibility, MAX_AGE),
         right=right,

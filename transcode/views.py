@@ -1,7 +1,8 @@
 """A stored item, transcoded on the fly as one progressive stream."""
 
-import logging
 import uuid
+from collections.abc import Coroutine
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -14,11 +15,9 @@ from mediastream.errors import TranscodeFailed, Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import StreamResponse, headers_only
-from transcode import argv, forms, hardware, registry
+from transcode import argv, fallback, forms, registry
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.profiles import Profile
-
-logger = logging.getLogger(__name__)
 
 
 @lean
@@ -43,20 +42,17 @@ async def stream(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
 
 
 async def _open(item: Item, start: float, profile: Profile) -> ProcessBody:
-    """By software where the hardware cannot: it may have no session left, or not take this size."""
-    encoder = hardware.chosen()
-    try:
-        return await _opened(item, start, profile, encoder)
-    except TranscodeFailed as fault:
-        if encoder is SOFTWARE or item.video is None:
-            raise
-        logger.warning("%s failed for item=%s and software encodes: %s", encoder.name, item.id, fault)
-        return await _opened(item, start, profile, SOFTWARE)
+    def opened(encoder: Encoder) -> Coroutine[Any, Any, ProcessBody]:
+        return _opened(item, start, profile, encoder)
+
+    if item.video is None:
+        return await opened(SOFTWARE)
+    return await fallback.encoded(str(item.id), opened, (TranscodeFailed, registry.Silent))
 
 
 async def _opened(item: Item, start: float, profile: Profile, encoder: Encoder) -> ProcessBody:
     command = _command(item, start, profile, encoder)
-    return await registry.open_transcode(command, settings.TRANSCODES, settings.CHUNK_SIZE, encoder.limits)
+    return await registry.open_transcode(command, settings.TRANSCODES, settings.CHUNK_SIZE, profile.limits(encoder))
 
 
 def _command(item: Item, start: float, profile: Profile, encoder: Encoder) -> list[str]:

@@ -183,6 +183,10 @@ class Feed:
         for subscriber in [*self._subscribers]:
             subscriber.end(saying.retry(subscriber.want.form, len(self._subscribers)))
 
+    def holds(self, key: str) -> bool:
+        """Whether it remembers anything under that key."""
+        return self._history.holds(key)
+
     def end(self) -> None:
         """The topic is no more."""
         for subscriber in [*self._subscribers]:

@@ -7,7 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from mediastream.access import Visibility
-from mediastream.feeds import sources
+from mediastream.feeds import families, sources
 from mediastream.feeds.terms import Policy, Terms
 
 
@@ -15,6 +15,8 @@ def validate_name(name: str) -> None:
     """Any characters but those that would end a path segment's name or a line, and the two that mean folders."""
     if re.search(r"[/\\]", name) or not name.isprintable() or name.strip() != name or name in (".", ".."):
         raise ValidationError("A name is printable text without slashes, or spaces at its ends.")
+    if families.of(name) is not None:
+        raise ValidationError("Topics of such names are the server's own.")
 
 
 def validate_source(text: str) -> None:

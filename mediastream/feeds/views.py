@@ -14,7 +14,7 @@ from mediastream.feeds import asked, changes, hub
 from mediastream.feeds.asked import Asked
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.events import MOST_BYTES, UNNAMED, Event, Format
-from mediastream.feeds.known import KnownTopic, right_to, to_publish
+from mediastream.feeds.known import KnownTopic, Reading, reading, to_publish
 from mediastream.feeds.models import Topic
 from mediastream.feeds.sources import SIMULATOR
 from mediastream.feeds.upstream import key_of
@@ -56,18 +56,19 @@ async def stream(request: HttpRequest, topic: str) -> HttpResponseBase:
 
 
 async def _stream(request: HttpRequest, topic: str, wanted: Asked) -> HttpResponseBase:
-    right = await right_to(request, topic)
+    known = await reading(request, topic)
     form = wanted.want.form
     if request.method == "HEAD":
-        return _uncached(headers_only(form.value), right)
-    body = await homeloop.run(join(right.item, wanted))
-    return _uncached(StreamResponse(body, form.value, Label("feed", topic), right), right)
+        return _uncached(headers_only(form.value), known.right)
+    body = await homeloop.run(join(known, wanted))
+    return _uncached(StreamResponse(body, form.value, Label("feed", topic), known.right), known.right)
 
 
-async def join(topic: KnownTopic, wanted: Asked) -> FeedBody:
+async def join(topic: Reading, wanted: Asked) -> FeedBody:
     """On the home loop. Raises Busy."""
     await begin()
-    return FeedBody(hub.feed(topic.name, topic.terms).join(wanted.want, wanted.after))
+    feed = await hub.opened(topic.name, topic.terms)
+    return FeedBody(feed.join(wanted.want, wanted.after))
 
 
 async def begin() -> None:
@@ -77,7 +78,7 @@ async def begin() -> None:
         changes.begin()
 
 
-def _uncached(response: HttpResponseBase, right: access.Right[KnownTopic]) -> HttpResponseBase:
+def _uncached(response: HttpResponseBase, right: access.Right[Any]) -> HttpResponseBase:
     """nginx holds a stream back unless it is told, and a transforming proxy may not compress it into blocks."""
     response["Cache-Control"] = "no-cache" if right.visitor.pk is None else "private, no-cache"
     response["X-Accel-Buffering"] = "no"

@@ -12,16 +12,24 @@ from mediastream.live.rhythm import Pace
 class Viewer:
     """A place for one frame, the latest. `fps`: how many a second it wants at most, None: all.
 
-    `skipped`: frames that were replaced before they were taken; not those it does not want.
+    `skipped`: frames that were replaced before they were taken; not those it does not want. `through`: for an encoder,
+    which is no viewer itself: how many watch what it makes.
     """
 
-    def __init__(self, fps: float | None = None) -> None:
+    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped", "through")
+
+    def __init__(self, fps: float | None = None, through: Callable[[], int] | None = None) -> None:
         self.skipped = 0
+        self.through = through
         self._pace = Pace(fps) if fps is not None else None
         self._offer: Callable[[Frame], bool] | None = None
         self._frame: Frame | None = None
         self._ended = False
         self._changed = asyncio.Event()
+
+    @property
+    def wants_all(self) -> bool:
+        return self._pace is None
 
     def feed(self, offer: Callable[[Frame], bool] | None) -> None:
         """Have the frames given to `offer`, which says whether they were taken; None: kept here again.
@@ -38,14 +46,14 @@ class Viewer:
             return
         if self._offer is not None:
             if not self._offer(frame):
-                self._skip()
+                self.passed_over()
             return
         if self._frame is not None:
-            self._skip()
+            self.passed_over()
         self._frame = frame
         self._changed.set()
 
-    def _skip(self) -> None:
+    def passed_over(self) -> None:
         self.skipped += 1
         streams.drop("mjpeg")
 

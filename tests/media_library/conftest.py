@@ -22,6 +22,7 @@ from mediastream.access import Visibility
 from tests.media import Clips
 from tests.ranges import CONTENT
 from transcode import thumbnails
+from transcode.derived import THUMBNAILS
 from transcode.sprites import Layout
 
 VISITORS = ("anonymous", "inactive", "member", "owner", "staff", "superuser")
@@ -88,7 +89,7 @@ def make_clip(clips: Clips, name: str, **fields: Any) -> Media:
 
 def put_thumbnails(media: Media) -> None:
     """One, as its job would."""
-    folder = thumbnails.draft(media.pk)
+    folder = THUMBNAILS.draft(media.pk)
     (folder / "0.jpg").write_bytes(b"\xff\xd8")
     thumbnails.keep(media.pk, media.file.name or "", folder, Layout(2.0, 1, 160, 90, 2.0))
 

@@ -53,6 +53,30 @@ def test_upload_play_and_seek_a_file(page: Page, clips: Clips) -> None:
     assert not [answer for answer in answers if "stream.mp4" in answer.url]
 
 
+def test_what_the_browser_would_not_play_smoothly_is_transcoded(page: Page, server: Server, clips: Clips) -> None:
+    """It knows VP8 by name; MediaCapabilities, asked with the item's own numbers, says no."""
+    added = server.add_media(clips["vp8.webm"], "--title", "Too heavy")
+    page.goto(added["watch"])
+    expect(page.locator("#how")).to_have_text("File")
+    wait_for(page, "v.readyState >= 2 && v.currentSrc.endsWith('/file')")
+    page.add_init_script(
+        """window.asked = [];
+        MediaCapabilities.prototype.decodingInfo = async (about) => {
+          window.asked.push(about);
+          return { supported: true, smooth: !about.video.contentType.includes("vp8"), powerEfficient: false };
+        };"""
+    )
+    page.reload()
+    expect(page.locator("#how")).to_have_text("Transcoded")
+    expect(page.locator("#reasons")).to_contain_text("VP8, which this browser does not play")
+    [asked] = page.evaluate("window.asked.filter(({ video }) => video.contentType.includes('vp8'))")
+    assert asked["type"] == "file"
+    assert {**asked["video"], "bitrate": 1} == {
+        "contentType": 'video/webm; codecs="vp8"', "width": 320, "height": 180, "framerate": 25, "bitrate": 1
+    }  # fmt: skip
+    assert asked["video"]["bitrate"] == pytest.approx(8 * clips["vp8.webm"].stat().st_size / 3, rel=0.05)
+
+
 def test_a_bad_file_is_refused_in_the_form(page: Page, tmp_path: Path) -> None:
     sign_in(page)
     bad = tmp_path / "notes.mp4"

@@ -106,6 +106,16 @@ def test_an_upload_gets_thumbnails_by_the_worker(server: Server, clips: Clips) -
         assert answer.read(2) == b"\xff\xd8"
 
 
+def test_subtitles_come_from_their_job(server: Server, clips: Clips) -> None:
+    added = server.add_media(clips["subtitled.mkv"])
+    (job,) = ids(server, "subtitles", added["id"])
+    wait_until(lambda: row(server, job)["state"] == "done", SOON, "subtitles")
+    (kept,) = (server.data_dir / "media" / "subtitles" / added["id"].replace("-", "")).glob("*/2.vtt")
+    kept.write_text(kept.read_text().replace("Hello", "Welcome"))
+    with urllib.request.urlopen(server.url(f"/media/{added['id']}/subtitles/2.vtt")) as answer:
+        assert "Welcome there" in answer.read().decode()
+
+
 def test_no_wait_leaves_the_probe_to_the_worker(server: Server, clips: Clips) -> None:
     added = server.add_media("--no-wait", clips["silent.mp4"])
     (job,) = ids(server, "probe", added["id"])
@@ -233,13 +243,17 @@ def test_jobs_in_the_admin(page: Page, server: Server, item: str) -> None:
     page.get_by_role("button", name="Sign in").click()
     first = page.locator("#result_list tbody tr").first
     expect(first).to_contain_text("Encode for browsers")
-    expect(first).to_contain_text(re.compile(r"running \d+ %, [\d.e+]+ times as fast"))
+    expect(first).to_contain_text(re.compile(r"running \d+ %, [\d.e+]+x as fast"))
+    fetched: list[str] = []
+    page.wait_for_timeout(1000)  # the page is fetched once when the stream is open
+    page.on("request", lambda request: fetched.append(request.url))
     shown = first.locator(".field-progress").inner_text()
     expect(first.locator(".field-progress")).not_to_have_text(shown, timeout=1000 * SOON)  # without a reload
+    assert not fetched  # the topic tells it
     first.locator("input.action-select").check()
     page.locator("select[name=action]").select_option("cancel")
     page.get_by_role("button", name=re.compile("^(Go|Run)")).click()
     expect(page.locator(".messagelist")).to_contain_text("cancelled")
     wait_until(lambda: not encoders(server), 20, "the encoder's end")
     page.goto(f"/admin/media_library/media/{item}/change/")
-    expect(page.locator(".field-jobs")).to_contain_text("Encode for browsers: cancelled")
+    expect(page.locator(".field-jobs")).to_contain_text("Encode for browsers cancelled")

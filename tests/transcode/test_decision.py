@@ -87,3 +87,4 @@ def test_how_an_item_reaches_a_player(
 def test_image_subtitles_are_not_offered() -> None:
     found = decide(Facts(*MKV, 10.0, (H264, text("dvd_subtitle"), text("subrip"))), BROWSER)
     assert [subtitle.index for subtitle in found.of("subtitle")] == [2]
+    assert found.left == ["subtitles: leave, dvd_subtitle are pictures, which WebVTT does not carry"]

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from django.test import AsyncClient
 
 from mediastream.environment import ENCODERS
-from tests.media import Clips
-from tests.media_library.conftest import child_pids, make_clip
-from transcode import argv, encoders, hardware
+from tests.media_library.conftest import child_pids
+from transcode import argv, encoders, hardware, hls_argv
 from transcode.encoders import BY_NAME, HARDWARE, SOFTWARE, Encoder
+from transcode.layout import regular
 from transcode.profiles import PROFILES
+from transcode.renditions import Rendition
 
 INTENTS = {
     "software": (["-vcodec", "libx264"], ["-preset", "veryfast"], ["-tune", "zerolatency"], "yuv420p"),
@@ -41,6 +41,42 @@ def test_command_lines(name: str) -> None:
     assert "-force_key_frames expr:gte(t,n_forced*2)" in " ".join(words)
     assert "-video_bitrate" not in words
     assert words[words.index("-b:v") + 1] == "1500000"
+
+
+def segments(encoder: Encoder, **options: bool) -> list[str]:
+    rendition = Rendition("video-480p", "video", 0, False, regular(12.0), PROFILES["480p"])
+    return hls_argv.segments("ffmpeg", Path("/m/a.mp4"), rendition, 1, "h264", 25.0, encoder, **options)
+
+
+@pytest.mark.parametrize("name", INTENTS)
+def test_command_lines_of_segments(name: str) -> None:
+    """Key frames where segments begin, each of which can be decoded alone; and none of them late or out of order."""
+    words, encoder = segments(BY_NAME[name]), BY_NAME[name]
+    said = " ".join(words)
+    keyframes = words[words.index("-force_key_frames") + 1]
+    assert keyframes.split(",") == [f"{start - 0.002:.6f}" for start in regular(12.0).starts[1:]]
+    for option in (["-vcodec", encoder.codec], ["-bf", "0"], ["-maxrate", "1500000"], ["-fps_mode", "passthrough"]):
+        assert " ".join(option) in said
+    idr = {"nvenc": "-forced-idr 1", "qsv": "-forced_idr 1"}.get(name)
+    assert idr is None or idr in said
+    # These would hand pictures out at once, for which segments have no use.
+    assert not any(word in words for word in ("zerolatency", "-realtime", "-async_depth", "ll"))
+    graph = words[words.index("-filter_complex") + 1]
+    assert f"format=pix_fmts={INTENTS[name][-1]}" in graph
+    assert ("hwupload" in graph) is ("-vaapi_device" in words) is (name == "vaapi")
+    assert ("-crf" in words) is (name == "software") is ("-b:v" not in words)
+
+
+def test_where_encoders_may_change_each_keyframe_describes_itself() -> None:
+    for encoder in BY_NAME.values():
+        assert "-bsf:v dump_extra" in " ".join(segments(encoder, mixed=True))
+        assert "dump_extra" not in segments(encoder)
+
+
+def test_a_copy_knows_no_encoder() -> None:
+    rendition = Rendition("video-copy", "video", 0, True, regular(12.0))
+    words = hls_argv.segments("ffmpeg", Path("/m/a.mp4"), rendition, 1, "h264", 25.0, BY_NAME["vaapi"], mixed=True)
+    assert not {"-vaapi_device", "dump_extra", "hwupload"} & set(words)
 
 
 def test_what_software_alone_is_told_hardware_is_not() -> None:
@@ -128,18 +164,3 @@ async def test_the_trials_end_with_the_server(tmp_path: Path, monkeypatch: pytes
     assert child_pids() - before
     await hardware.end()
     assert child_pids() <= before
-
-
-@pytest.mark.django_db(transaction=True)
-async def test_a_stream_that_hardware_cannot_begin_comes_from_software(
-    clips: Clips, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from asgiref.sync import sync_to_async
-
-    monkeypatch.setattr(hardware, "_chosen", replace(BY_NAME["nvenc"], codec="h264_none"))
-    media = await sync_to_async(make_clip)(clips, "silent.mp4")
-    answer = await AsyncClient().get(f"/media/{media.pk}/stream.mp4?profile=360p")
-    assert answer.status_code == 200
-    assert next(iter(answer))[4:8] == b"ftyp"
-    answer.close()
-    assert any("software encodes" in record.getMessage() for record in caplog.records)

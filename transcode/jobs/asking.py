@@ -9,6 +9,7 @@ from media_library.models import Media
 from mediastream import process
 from mediastream.bus import Lease
 from mediastream.environment import ROOT
+from transcode.decision import texts
 from transcode.jobs import queueing
 from transcode.jobs.models import UNFINISHED, Job, Kind
 
@@ -16,14 +17,18 @@ PATIENCE = 30.0  # seconds a command waits for a poster that the job worker make
 LOOK = 0.1
 
 
+def deserved(media: Media) -> list[Kind]:
+    """What is made of an item without loss or harm; the poster, for which others may wait, first."""
+    pictures = [Kind.POSTER, Kind.THUMBNAILS] if media.facts.first("video") is not None else []
+    return [*pictures, *([Kind.SUBTITLES] if texts(media.facts) else [])]
+
+
 def after_storing(sender: type[Media], media: Media, wait: bool = False, **_: Any) -> None:
-    """media_ready. The poster is not left to a job worker that is not there; thumbnails can wait for one."""
-    if media.facts.first("video") is None:
-        return
-    poster = queueing.enqueue(Kind.POSTER, media)
-    queueing.enqueue(Kind.THUMBNAILS, media)
-    settle(poster, PATIENCE if wait else 0.0)
-    media.refresh_from_db(fields=["poster"])
+    """media_ready. The poster is not left to a job worker that is not there; the rest can wait for one."""
+    jobs = {kind: queueing.enqueue(kind, media) for kind in deserved(media)}
+    if Kind.POSTER in jobs:
+        settle(jobs[Kind.POSTER], PATIENCE if wait else 0.0)
+        media.refresh_from_db(fields=["poster"])
 
 
 def probes(sender: type[Media], items: Iterable[Media], **_: Any) -> None:

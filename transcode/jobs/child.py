@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import psutil
 
+from mediastream.errors import DiskFull
 from mediastream.ffmpeg import cleaned, last_words
 from mediastream.process import Child, Limits
 from transcode.jobs.progress import NotProgress, Progress, ProgressReader
@@ -54,7 +55,7 @@ class Bounds:
 async def encode(argv: Sequence[str], bounds: Bounds, report: Report) -> None:
     """Run FFmpeg, which writes `-progress` to its stdout, to a good end.
 
-    Raises JobFailed when it fails, is idle or takes too long; OSError if it cannot be started.
+    Raises JobFailed when it fails, is idle or takes too long; DiskFull; OSError if it cannot be started.
     """
     child = await Child.spawn(argv, bounds.limits)
     try:
@@ -69,7 +70,7 @@ async def encode(argv: Sequence[str], bounds: Bounds, report: Report) -> None:
         await child.stop()
         report.lines = _tail(child)
     if returncode != 0:
-        raise JobFailed(why(returncode, child.stderr))
+        raise why(returncode, child.stderr)
 
 
 async def _follow(child: Child, idle: float, report: Report) -> None:
@@ -129,9 +130,9 @@ def _tail(child: Child) -> tuple[str, ...]:
     return tuple(cleaned(line) for line in child.stderr.splitlines()[-TAIL:])
 
 
-def why(returncode: int, stderr: str) -> str:
+def why(returncode: int, stderr: str) -> Exception:
     if NO_ROOM in stderr or returncode == -FILE_TOO_LARGE:
-        return "The server's disk is full; nothing was changed. Delete something, then try again."
+        return DiskFull("The server's disk is full; nothing was changed. Delete something, then try again.")
     if returncode < 0 and not stderr.strip():
-        return f"FFmpeg was ended by signal {-returncode}."
-    return f"FFmpeg failed: {last_words(stderr)}."
+        return JobFailed(f"FFmpeg was ended by signal {-returncode}.")
+    return JobFailed(f"FFmpeg failed: {last_words(stderr)}.")

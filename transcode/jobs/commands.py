@@ -10,9 +10,13 @@ from typing import Any
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
+from transcode import hls_argv
+from transcode.argv import compiled, handed
+from transcode.encoders import SOFTWARE, Encoder
+from transcode.profiles import Profile
 from transcode.sprites import COLUMNS, ROWS, Layout
 
-GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "level+error", "-progress", "pipe:1")
+PROGRESS = ("-y", "-progress", "pipe:1")
 SPRITE = "%d.jpg"
 
 
@@ -34,7 +38,13 @@ def thumbnails(executable: str, path: Path, folder: Path, video: int, layout: La
     output = picture.output(
         f"file:{folder / SPRITE}", f="image2", vcodec="mjpeg", vframes=layout.sprites, start_number=0, **{"q:v": 5}
     )
-    return _compiled(output, executable)
+    return compiled(output, executable, *PROGRESS)
+
+
+def subtitles(executable: str, path: Path, folder: Path, streams: Sequence[int]) -> list[str]:
+    """The text streams as 2.vtt, 3.vtt … in `folder`, by their index in the file."""
+    targets = {stream: f"file:{folder / f'{stream}.vtt'}" for stream in streams}
+    return hls_argv.subtitles(executable, path, targets, *PROGRESS)
 
 
 def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, hevc: bool, text: bool) -> list[str]:
@@ -46,26 +56,45 @@ def remux(executable: str, path: Path, target: Path, streams: Sequence[int], *, 
     # Safari plays HEVC under this tag only.
     tags = {"tag:v": "hvc1"} if hevc else {}
     kept = {"c": "copy", **({"c:s": "mov_text"} if text else {}), **tags}
-    return _compiled(_mp4([source[str(index)] for index in streams], target, kept), executable)
+    return compiled(_mp4([source[str(index)] for index in streams], target, kept), executable, *PROGRESS)
 
 
 def encode(
-    executable: str, path: Path, target: Path, video: int | None, audio: Sequence[int], text: Sequence[int] = ()
+    executable: str,
+    path: Path,
+    target: Path,
+    profile: Profile,
+    video: int | None,
+    audio: Sequence[int],
+    text: Sequence[int] = (),
+    encoder: Encoder = SOFTWARE,
 ) -> list[str]:
     """H.264 in 8 bit 4:2:0 and AAC, which every browser plays, in the size it has. `text`: subtitles to be kept."""
     url, options = stored_input(path)
     source = ffmpeg.input(url, **options)
-    streams, chosen = [source[str(index)] for index in audio], {"c:a": "aac", "b:a": "160k", "ac": 2}
+    streams = [source[str(index)] for index in audio]
+    chosen: dict[str, Any] = {"c:a": "aac", "b:a": profile.audio_bitrate, "ac": 2}
     if video is not None:
         even = source[str(video)].filter("scale", w="trunc(iw/2)*2", h="trunc(ih/2)*2")
-        streams.insert(0, even.filter("format", pix_fmts="yuv420p"))
-        chosen |= {"c:v": "libx264", "preset": "fast", "crf": 20}
-        # A key frame every two seconds: what a seek, or a segment, begins with.
-        chosen |= {"force_key_frames": "expr:gte(t,n_forced*2)"}
+        streams.insert(0, handed(even.filter("format", pix_fmts="yuv420p"), encoder))
+        chosen |= _kept(profile, encoder)
     if text:
         streams += [source[str(index)] for index in text]
         chosen |= {"c:s": "mov_text"}
-    return _compiled(_mp4(streams, target, chosen), executable)
+    device = encoder.device if video is not None else ()
+    return compiled(_mp4(streams, target, chosen), executable, *device, *PROGRESS)
+
+
+def _kept(profile: Profile, encoder: Encoder) -> dict[str, Any]:
+    capped = {"maxrate": profile.video_bitrate, "bufsize": 2 * profile.video_bitrate} if profile.video_bitrate else {}
+    return {
+        "c:v": encoder.codec,
+        **dict(encoder.options + encoder.quality),
+        **profile.effort(encoder),
+        **capped,
+        # A key frame every two seconds: what a seek, or a segment, begins with.
+        "force_key_frames": "expr:gte(t,n_forced*2)",
+    }
 
 
 def _mp4(streams: list[Any], target: Path, options: dict[str, Any]) -> Any:
@@ -80,7 +109,3 @@ def _mp4(streams: list[Any], target: Path, options: dict[str, Any]) -> Any:
         dn=None,
         **options,
     )
-
-
-def _compiled(output: Any, executable: str) -> list[str]:
-    return [str(word) for word in output.global_args(*GLOBAL).compile(cmd=executable)]

@@ -13,6 +13,7 @@ class Kind(models.TextChoices):
     PROBE = "probe", "Probe"
     POSTER = "poster", "Poster"
     THUMBNAILS = "thumbnails", "Thumbnails"
+    SUBTITLES = "subtitles", "Subtitles"
     REMUX = "remux", "Optimise for streaming"
     ENCODE = "encode", "Encode for browsers"
 

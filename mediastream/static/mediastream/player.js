@@ -17,6 +17,7 @@ let start = 0; // seconds into the item at which the present stream begins
 let seeking = false; // the handle is being dragged
 let direct = false; // over HLS: a seek is the browser's
 let retries = 0;
+let plays = ""; // what the browser plays
 let loaded = false; // a stream takes one of the server's places, so none is asked for before somebody plays
 
 const clock = (seconds) => {
@@ -38,7 +39,6 @@ function playFile() {
 // Over HLS, or as a stream where there is none.
 function convert(from, playing) {
   if (!supported(video)) return playStream(from, playing);
-  const plays = abilities(video);
   video.removeAttribute("src");
   document.getElementById("how").textContent = "Transcoded";
   direct = Boolean(playHls(video, { address: box.dataset.hls, leaving: box.dataset.leaving, plays, say, from }));
@@ -54,11 +54,19 @@ function subtitles(texts) {
   }
 }
 
+// What is known of the picture, if all is that MediaCapabilities wants to know.
+function picture() {
+  const [width, height, framerate, size] = ["width", "height", "rate", "size"].map((key) => Number(box.dataset[key]));
+  const bitrate = Math.round((8 * size) / duration);
+  return width && height && framerate && bitrate && isFinite(bitrate) ? { width, height, framerate, bitrate } : null;
+}
+
 async function begin() {
-  const answer = await fetch(`${box.dataset.playback}?plays=${encodeURIComponent(abilities(video))}`).catch(() => null);
+  plays = await abilities(video, picture());
+  const answer = await fetch(`${box.dataset.playback}?plays=${encodeURIComponent(plays)}`).catch(() => null);
   const decision = answer?.ok ? await answer.json() : null;
   if (!decision) return box.dataset.type && video.canPlayType(box.dataset.type) ? playFile() : convert(0, false);
-  document.getElementById("reasons").textContent = decision.native ? "" : decision.reasons.join(" · ");
+  document.getElementById("reasons").textContent = (decision.native ? decision.left : decision.reasons).join(" · ");
   if (!decision.native) return convert(0, false);
   subtitles(decision.subtitles);
   playFile();

@@ -6,6 +6,7 @@ from media_library.facts import Facts, StreamFacts
 from mediastream.ffmpeg import STORED_FORMATS
 from transcode.jobs import commands
 from transcode.jobs.optimising import why_not
+from transcode.profiles import FILE
 from transcode.sprites import layout
 
 SOURCE, TARGET = Path("/media/a b.mkv"), Path("/tmp/out")
@@ -57,7 +58,7 @@ def test_remuxes_copy(hevc: bool, text: bool, there: list[str], not_there: list[
 
 
 def test_encodes_are_what_every_browser_plays() -> None:
-    argv = commands.encode("ffmpeg", SOURCE, TARGET, 0, [1, 3], [4])
+    argv = commands.encode("ffmpeg", SOURCE, TARGET, FILE, 0, [1, 3], [4])
     assert has(argv, "-map", "0:4", "-f", "mp4")
     assert has(argv, "-c:s", "mov_text")
     check_common(argv)
@@ -67,7 +68,7 @@ def test_encodes_are_what_every_browser_plays() -> None:
 
 
 def test_sound_alone_is_encoded_without_a_picture() -> None:
-    argv = commands.encode("ffmpeg", SOURCE, TARGET, None, [0])
+    argv = commands.encode("ffmpeg", SOURCE, TARGET, FILE, None, [0])
     assert "-filter_complex" not in argv
     assert "libx264" not in argv
 

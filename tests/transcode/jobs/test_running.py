@@ -1,15 +1,19 @@
 """Jobs run in this process, as commands do without a job worker; with the real FFmpeg."""
 
+import asyncio
+import dataclasses
 import errno
 import os
+import shlex
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
@@ -17,12 +21,15 @@ from django_q.models import OrmQ
 
 from media_library import ingest
 from media_library.models import Media
+from mediastream import homeloop
 from mediastream.bus import Lease
 from mediastream.process import Limits
-from tests.media import Clips, run_ffmpeg
+from tests.media import BUNDLED, Clips, run_ffmpeg
 from tests.media_library.conftest import child_pids, make_clip, make_media, stored_files
-from transcode import thumbnails
-from transcode.jobs import child, kinds, optimising, queueing, running
+from transcode import fallback, hardware
+from transcode.derived import SUBTITLES, THUMBNAILS
+from transcode.encoders import BY_NAME, SOFTWARE
+from transcode.jobs import asking, child, commands, kinds, queueing, replacing, running
 from transcode.jobs.asking import after_storing
 from transcode.jobs.child import Bounds, JobFailed, why
 from transcode.jobs.faststart import index_is_first
@@ -68,14 +75,17 @@ def test_thumbnails(clips: Clips, name: str, client: Client) -> None:
     assert done(Kind.THUMBNAILS, media).reason == "They were there."
 
 
-def test_thumbnails_go_with_their_item(clips: Clips, django_capture_on_commit_callbacks: Callable[..., object]) -> None:
-    media = make_clip(clips, "silent.mp4")
+def test_what_was_made_goes_with_its_item(
+    clips: Clips, django_capture_on_commit_callbacks: Callable[..., object]
+) -> None:
+    media = make_clip(clips, "subtitled.mkv")
     done(Kind.THUMBNAILS, media)
-    folder = thumbnails.folder_of(media.pk, media.file.name or "")
-    assert folder.exists()
+    done(Kind.SUBTITLES, media)
+    folders = [shelf.folder_of(media.pk, media.file.name or "") for shelf in (THUMBNAILS, SUBTITLES)]
+    assert all(folder.exists() for folder in folders)
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[attr-defined]
         media.delete()
-    assert not folder.parent.exists()
+    assert not any(folder.parent.exists() for folder in folders)
 
 
 def test_thumbnails_asked_for_by_a_ticket_name_it(clips: Clips, client: Client) -> None:
@@ -86,6 +96,57 @@ def test_thumbnails_asked_for_by_a_ticket_name_it(clips: Clips, client: Client) 
     assert answer.headers["Cache-Control"] == "private, no-store"
     forged = client.get(f"/media/{media.pk}/thumbnails.vtt", {"ticket": "x\n\n00:00"})
     assert b"ticket" not in forged.content
+
+
+def test_subtitles(clips: Clips, client: Client, settings: LazySettings, ffmpeg_executable: str) -> None:
+    """Once made they are served as they are; and they are what would be made on demand."""
+    settings.FFMPEG = ffmpeg_executable
+    media = make_clip(clips, "subtitled.mkv")
+    address = f"/media/{media.pk}/subtitles/2.vtt"
+    on_demand = b"".join(client.get(address))
+    job = done(Kind.SUBTITLES, media)
+    assert (job.state, job.tail, job.reason) == (State.DONE, "", "1 as WebVTT.")
+    settings.FFMPEG = "/bin/false"
+    assert (SUBTITLES.folder_of(media.pk, media.file.name or "") / "2.vtt").read_bytes() == on_demand
+    made = client.get(address)
+    assert b"".join(made) == on_demand
+    assert b"Hello there" in on_demand
+    assert made.headers["Content-Type"] == "text/vtt; charset=utf-8"
+    assert client.get(address, headers={"If-None-Match": made.headers["ETag"]}).status_code == 304
+    assert client.get(f"/media/{media.pk}/subtitles/1.vtt").status_code == 404
+    assert done(Kind.SUBTITLES, media).reason == "They were there."
+
+
+def test_many_subtitles_are_made_by_one_reading(clips: Clips, tmp_path: Path, ffmpeg_executable: str) -> None:
+    texts = ["-f", "srt", "-i", "data:text/plain;base64,MQowMDowMDowMSwwMDAgLS0+IDAwOjAwOjAyLDAwMApTZWNvbmQK"]
+    path = tmp_path / "two.mkv"
+    run_ffmpeg(["-i", str(clips["subtitled.mkv"]), *texts, "-map", "0", "-map", "1", "-c", "copy", str(path)])
+    argv = commands.subtitles(ffmpeg_executable, path, tmp_path, [2, 3])
+    subprocess.run(argv, check=True, capture_output=True)
+    assert [(tmp_path / f"{n}.vtt").read_text().splitlines()[-1] for n in (2, 3)] == ["Hello there", "Second"]
+
+
+def test_who_has_no_subtitles_in_text_has_no_job_of_it(clips: Clips) -> None:
+    silent, subtitled = (make_clip(clips, name) for name in ("silent.mp4", "subtitled.mkv"))
+    assert asking.deserved(silent) == [Kind.POSTER, Kind.THUMBNAILS]
+    assert asking.deserved(subtitled) == [Kind.POSTER, Kind.THUMBNAILS, Kind.SUBTITLES]
+    assert asking.deserved(make_clip(clips, "sound.mp3")) == []
+    job = done(Kind.SUBTITLES, silent)
+    assert (job.state, job.reason) == (State.FAILED, "There are no subtitles in text in this item.")
+
+
+def test_an_encode_keeps_subtitles_and_has_them_made_anew(clips: Clips) -> None:
+    media = make_clip(clips, "subtitled.mkv")
+    done(Kind.SUBTITLES, media)
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.DONE, job.reason
+    assert "left out" not in job.reason
+    media.refresh_from_db()
+    assert not SUBTITLES.there(media.pk, media.file.name or "")
+    (following,) = Job.objects.filter(kind=Kind.SUBTITLES, state=State.QUEUED)
+    running.run(following.pk)
+    assert SUBTITLES.there(media.pk, media.file.name or "")
+    assert len(list(SUBTITLES.of_item(media.pk).iterdir())) == 1
 
 
 def test_what_is_damaged_fails_with_ffmpegs_words_and_leaves_nothing(clips: Clips) -> None:
@@ -130,6 +191,79 @@ def test_an_encode_is_what_browsers_play(clips: Clips) -> None:
     assert done(Kind.ENCODE, media).reason == "Browsers play it as it is."
 
 
+def test_an_encode_that_would_lose_for_nothing_is_refused(clips: Clips, tmp_path: Path) -> None:
+    path = tmp_path / "copyable.mkv"
+    run_ffmpeg(["-i", str(clips["h264.mp4"]), "-c", "copy", str(path)])
+    media = ingest.add_file(path)
+    job = done(Kind.ENCODE, media)
+    assert (job.state, job.reason.partition(";")[0]) == (State.FAILED, "Nothing in it has to be encoded")
+    assert done(Kind.REMUX, media).state == State.DONE
+    media.refresh_from_db()
+    assert done(Kind.ENCODE, media).reason == "Browsers play it as it is."
+
+
+# Hardware that is libx264 under another row of the table.
+CARD = dataclasses.replace(BY_NAME["nvenc"], codec="libx264", options=(), prompt=(), quality=(("crf", 40),))
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As the job's own process finds it."""
+    monkeypatch.setattr(hardware, "_task", None)
+    monkeypatch.setattr(hardware, "HARDWARE", (dataclasses.replace(CARD, needs=""),))
+    yield
+    homeloop.call(hardware.end(), 20)
+    fallback.forget()
+
+
+@pytest.mark.usefixtures("card")
+def test_an_encode_is_done_by_the_hardware_that_works(clips: Clips) -> None:
+    job = done(Kind.ENCODE, make_clip(clips, "mpeg4.avi"))
+    assert job.state == State.DONE, job.reason
+    assert hardware.chosen().name == "nvenc"
+    assert job.reason.endswith(", by libx264.")
+    assert fallback.last() is None
+
+
+@pytest.mark.usefixtures("card")
+def test_an_encode_that_hardware_fails_at_is_done_by_software(
+    clips: Clips, tmp_path: Path, settings: LazySettings
+) -> None:
+    """The trial works, the film does not."""
+    broken = tmp_path / "ffmpeg"
+    failing = 'case "$*" in *"-crf 40"*) echo "[error] no session is left" >&2; exit 1;; esac'
+    broken.write_text(f'#!/bin/sh\n{failing}\nexec {shlex.quote(BUNDLED)} "$@"\n')
+    broken.chmod(0o755)
+    settings.FFMPEG = str(broken)
+    media = make_clip(clips, "mpeg4.avi")
+    job = done(Kind.ENCODE, media)
+    assert job.state == State.DONE, job.reason
+    assert job.reason.endswith("by libx264, as nvenc failed: FFmpeg failed: no session is left.")
+    assert hardware.chosen().name == "nvenc"
+    media.refresh_from_db()
+    assert "avc1" in media.browser_type
+
+
+def test_what_an_encode_may_use(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processor time and output always; addresses of software alone, as drivers map more than there is."""
+    given: list[Limits] = []
+
+    async def encode(argv: list[str], bounds: Bounds, report: object) -> None:
+        given.append(bounds.limits)
+        raise JobFailed("enough is known")
+
+    monkeypatch.setattr(replacing, "encode", encode)
+    monkeypatch.setattr(hardware, "_chosen", BY_NAME["nvenc"])
+    monkeypatch.setattr(hardware, "known", lambda *_: asyncio.sleep(0))
+    done(Kind.ENCODE, make_clip(clips, "mpeg4.avi"))
+    fallback.forget()
+    assert [limits.address_space for limits in given] == [None, SOFTWARE.limits.address_space]
+    for limits in given:
+        assert limits.niceness == 10
+        assert limits.cpu_seconds == replacing.LONGEST * (os.cpu_count() or 1)
+        assert limits.file_size is not None
+
+
 def test_a_file_that_breaks_off_is_left_as_it_is(clips: Clips) -> None:
     media = make_clip(clips, "mpeg4.avi")
     media.path.write_bytes(media.path.read_bytes()[: media.path.stat().st_size // 2])
@@ -146,7 +280,7 @@ def sleeping(*_: object, **__: object) -> list[str]:
 
 def test_a_child_that_does_nothing_is_ended(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds.commands, "encode", sleeping)
-    monkeypatch.setattr(optimising, "IDLE", 1.0)
+    monkeypatch.setattr(replacing, "IDLE", 1.0)
     before, files = child_pids(), stored_files()
     media = make_clip(clips, "mpeg4.avi")
     files = stored_files()
@@ -158,8 +292,8 @@ def test_a_child_that_does_nothing_is_ended(clips: Clips, monkeypatch: pytest.Mo
 
 def test_a_full_disk_is_said(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its limit on the output's size, which is what the disk has left."""
-    real = optimising.Limits
-    monkeypatch.setattr(optimising, "Limits", lambda **given: real(**given | {"file_size": 20_000}))
+    real = replacing.replace
+    monkeypatch.setattr(replacing, "replace", lambda limits, **given: real(limits, **given | {"file_size": 20_000}))
     media = make_clip(clips, "mpeg4.avi")
     files = stored_files()
     job = done(Kind.ENCODE, media)
@@ -169,7 +303,7 @@ def test_a_full_disk_is_said(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_room_is_said_before_anything_is_begun(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimising, "DISK_RESERVE", 1 << 60)
+    monkeypatch.setattr(replacing, "DISK_RESERVE", 1 << 60)
     assert "not enough room" in done(Kind.ENCODE, make_clip(clips, "mpeg4.avi")).reason
 
 
@@ -183,8 +317,8 @@ def test_no_room_is_said_before_anything_is_begun(clips: Clips, monkeypatch: pyt
     ],
 )
 def test_why_it_failed(code: int, said: str, reason: str) -> None:
-    assert why(code, said).startswith(reason)
-    assert "secret" not in why(code, said)
+    assert str(why(code, said)).startswith(reason)
+    assert "secret" not in str(why(code, said))
 
 
 def test_what_is_no_ffmpeg_is_not_believed(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,5 +460,5 @@ async def test_a_deadline_ends_it() -> None:
 
 
 def test_the_longest_job_ends_before_its_message_does() -> None:
-    assert optimising.LONGEST < settings.Q_CLUSTER["timeout"] < settings.Q_CLUSTER["retry"]
-    assert kinds.THUMBNAILS.deadline < settings.Q_CLUSTER["timeout"]
+    assert replacing.LONGEST < settings.Q_CLUSTER["timeout"] < settings.Q_CLUSTER["retry"]
+    assert kinds.READING.deadline < settings.Q_CLUSTER["timeout"]
