@@ -88,7 +88,8 @@ def test_a_disk_that_fills_up_gives_up_the_old_and_then_says_so(client: Client, 
         fill(filler)  # also what was given up for the one before
         response = client.get(segments[number])
         response.close()
-        if response.status_code != 200:
+        assert response.status_code in (200, 503, 507)  # 503: made, and given up again before it was sent
+        if response.status_code == 507:
             break
     assert response.status_code == 507
     assert json.loads(response.content)["error"] == "disk_full"
