@@ -113,20 +113,25 @@ class Cache:
         return path
 
     async def _write(self, path: Path, data: bytes) -> None:
+        """On a full disk what was used longest ago goes first: a little, and all that may go if that is not enough."""
+        for room in (4 * len(data), self.bytes):
+            try:
+                return await asyncio.to_thread(_write, path, data)
+            except OSError as fault:
+                if fault.errno not in NO_ROOM:
+                    raise
+            await self._delete(self._oldest(room))
         try:
             await asyncio.to_thread(_write, path, data)
-        except OSError as fault:
-            if fault.errno not in NO_ROOM:
-                raise
-            await self._delete([key for key in self._sizes if key not in self._pins and self.folder / key != path])
-            try:
-                await asyncio.to_thread(_write, path, data)
-            except OSError as again:
-                raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
+        except OSError as again:
+            raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
 
     def _victims(self, size: int) -> list[str]:
-        """Those to go for `size` bytes more, the least recently used first, those spared last."""
-        excess = self.bytes + size - self.quota
+        """Those to go for `size` bytes more."""
+        return self._oldest(self.bytes + size - self.quota)
+
+    def _oldest(self, excess: int) -> list[str]:
+        """As much as that, the least recently used first, those spared last."""
         chosen: list[str] = []
         ordinary = (key for key in self._sizes if key not in self._spared)
         for key in itertools.chain(ordinary, (key for key in self._sizes if key in self._spared)):
