@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mediastream.faults.FaultMiddleware",
 ]
-# No GZipMiddleware: it holds back streams and would encode media (decision 11).
+# No GZipMiddleware: it holds back streams and would encode media (decision 16 in docs/architecture.md).
 
 # For the feeds' groups (feeds/group.py). No socket of ours is a member: what is not taken for a minute is dropped.
 CHANNEL_LAYERS = {
