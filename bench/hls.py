@@ -27,6 +27,7 @@ SEEKS, SEEKING = 200, 20.0  # how many, and in how many seconds
 VIEWERS = 30
 LEAVES = 300
 VIDEO_SECONDS = 600
+IDLE = 30.0  # seconds: transcode.session, which only Django can import
 
 
 def main() -> None:
@@ -46,7 +47,10 @@ def main() -> None:
             table.row("200 random seeks in 20 s: FFmpegs at once", str(most), "2", "1")
             table.row("seconds from the last to its segment", f"{after:.2f}", "1.5", "0.7")
             what = f"a viewer left, by the beacon, {LEAVES} times: ms to no FFmpeg, median, worst"
-            table.row(what, leaves(server, base), "1000", "100")
+            another = server.add_media(long)["hls"].removesuffix("master.m3u8") + "video-720p/"
+            table.row(what, leaves(server, another), "1000", "100")
+            what = f"a viewer left without a word: ms after {IDLE:g} s to no FFmpeg"
+            table.row(what, f"{idle(server, base):.0f}", "1000", "100")
             table.write()
         finally:
             server.stop()
@@ -154,14 +158,27 @@ def seeks(server: Server, base: str) -> tuple[int, float]:
     return most, after
 
 
+def idle(server: Server, base: str) -> float:
+    """One that is in the middle of it, and waits for its player."""
+    at_rest(server)
+    children, viewer = children_of(server), new()
+    assert [get(server, f"{base}{number}.m4s", viewer)[0] for number in (270, 271)] == [200, 200]
+    assert children.count()
+    started = time.perf_counter()
+    wait_until(lambda: not children.count(), IDLE + 30, "no FFmpeg")
+    return 1000 * (time.perf_counter() - started - IDLE)
+
+
 def leaves(server: Server, base: str) -> str:
     times, children = [], children_of(server)
-    for _ in range(LEAVES):
+    # Backwards, so that none has been made by the read-ahead of another.
+    for number in range(LEAVES - 1, -1, -1):
         at_rest(server)
         viewer = new()
-        asking = threading.Thread(target=get, args=(server, f"{base}299.m4s", viewer))
+        asking = threading.Thread(target=get, args=(server, f"{base}{number}.m4s", viewer))
         asking.start()
         wait_until(children.count, 20, "an FFmpeg")
+        time.sleep(random.uniform(0, 0.3))  # it starts, decodes, encodes
         started = time.perf_counter()
         leave(server, base, viewer)
         wait_until(lambda: not children.count(), 60, "no FFmpeg")

@@ -72,6 +72,17 @@ async def right_to(request: HttpRequest, media_id: uuid.UUID) -> access.Right[It
     return right
 
 
+async def right_to_named(request: HttpRequest, text: str) -> access.Right[Item]:
+    """The same by an id as it is written in addresses, and in no other way."""
+    try:
+        media_id = uuid.UUID(text)
+    except ValueError:
+        media_id = None
+    if media_id is None or str(media_id) != text:
+        raise Unknown("There is no such item; it may have been deleted.")
+    return await right_to(request, media_id)
+
+
 def item_changed(instance: Media, using: str, **_: Any) -> None:
     """post_save and post_delete of Media."""
     items.changed(instance.pk, using)

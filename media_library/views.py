@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import path, reverse
 
+from media_library.activity import tell_watched
+from media_library.chat import room_of
 from media_library.items import right_to
 from media_library.models import Media, State
 from mediastream import access
@@ -51,11 +53,14 @@ async def watch(request: HttpRequest, media_id: uuid.UUID) -> HttpResponseBase:
     link = right.link(reverse("file", args=[media_id]))
     names = {"playback": "playback", "hls": "hls_master", "leave": "hls_leave"}
     addresses = {key: reverse(name, args=[media_id]) for key, name in names.items()}
-    context = {"media": media, "addresses": addresses, "link": link, "user": await request.auser()}
+    context = {"media": media, "addresses": addresses, "link": link, "room": room_of(media)}
+    context["user"] = await request.auser()
     response = render(request, "media_library/watch.html", context)
     if link is not None:
         response["Cache-Control"] = access.cache_control(media.visibility, 0)
     right.give_ticket(request, response)
+    if request.method == "GET":
+        await tell_watched(media)
     return response
 
 

@@ -24,6 +24,7 @@ from mediastream.openfile import OpenFile
 from mediastream.process import Child
 
 LIVE_PATIENCE = 60.0  # seconds a socket may take no byte before it is aborted
+SILENT = 60.0  # seconds a child may give nothing
 DOWNLOAD_PATIENCE = 3600.0  # a paused player must find its download where it left it
 
 
@@ -220,7 +221,7 @@ class ProcessBody(Body):
             await asyncio.sleep(0)
             return first
         size = self._chunking.asked(time.monotonic())
-        chunk = b"" if self._drained else await self._child.read(size)
+        chunk = b"" if self._drained else await self._read(size)
         if chunk:
             await asyncio.sleep(0)  # read() does not suspend while its buffer is full
             self._chunking.given(time.monotonic())
@@ -231,6 +232,13 @@ class ProcessBody(Body):
         if returncode != 0:
             raise StreamCut(f"{self._child.name} ended with {returncode}: {self._child.stderr}")
         raise StopAsyncIteration
+
+    async def _read(self, size: int) -> bytes:
+        try:
+            async with asyncio.timeout(SILENT):
+                return await self._child.read(size)
+        except TimeoutError:
+            raise StreamCut(f"{self._child.name} gave nothing for {SILENT:g} seconds") from None
 
     async def aclose(self) -> None:
         self._release_drain()

@@ -145,8 +145,9 @@ def _grant(response: StreamResponse, body: FileBody, connection: Any) -> None:
     lines = [f"{name}: {value}\r\n" for name, value in response.items() if name.lower() not in left_out]
     head = "".join(lines).encode("latin-1")
     right = response.right
-    holds, unchanged = (right.holds, right.unchanged) if right is not None else (None, None)
-    connection.remember(Grant(body.file.share(), head, response.label, holds, unchanged, time.monotonic() + LIFE))
+    holds, unchanged, whose = (right.holds, right.unchanged, right.visitor.pk) if right is not None else (None,) * 3
+    until = time.monotonic() + LIFE
+    connection.remember(Grant(body.file.share(), head, response.label, holds, unchanged, until, whose))
 
 
 def _start(response: HttpResponseBase) -> dict[str, Any]:

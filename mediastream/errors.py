@@ -138,6 +138,12 @@ class Busy(Fault):
         return {"Retry-After": str(self.retry_after)}
 
 
+class TooMany(Busy):
+    """Somebody asks too much in too short a time (429 with Retry-After, RFC 6585 section 4)."""
+
+    status, error = 429, "too_many"
+
+
 class Exhausted(Busy):
     """The system gives no more for now: descriptors, memory, processes. `reason` is for the log."""
 

@@ -31,8 +31,8 @@ View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBas
 
 TITLES = {
     400: "That request makes no sense", 401: "Sign in first", 403: "Not yours to see", 404: "Nothing here",
-    405: "Not like that",
-    408: "Too slow", 409: "Not ready", 413: "Too large", 415: "Not media", 503: "Busy", 507: "No room left",
+    405: "Not like that", 408: "Too slow", 409: "Not ready", 413: "Too large", 415: "Not media", 429: "Not so fast",
+    503: "Busy", 507: "No room left",
 }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ _ONE_RANGE = re.compile(rb"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})")
 @dataclass(frozen=True, slots=True, eq=False)
 class Grant:
     """`head`: the header lines of the answer, but for its Content-Range and Content-Length; `holds`: whether
-    a stream may go on; `unchanged`: whether the rows are still those it was granted by. None: nothing can change."""
+    a stream may go on, and `whose` right it is by; `unchanged`: whether the rows are still those it was granted by.
+    None: nothing can change."""
 
     file: OpenFile
     head: bytes
@@ -33,6 +34,7 @@ class Grant:
     holds: Callable[[], bool] | None
     unchanged: Callable[[], bool] | None
     until: float
+    whose: int | None = None
 
     def stands(self) -> bool:
         return time.monotonic() < self.until and (self.unchanged is None or self.unchanged())

@@ -21,7 +21,9 @@ from mediastream.feeds import hub, running
 from mediastream.feeds.views import begin as begin_feeds
 from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
+from mediastream.live import topic as states
 from mediastream.live.recording import recorders
+from mediastream.sessions import topic as sessions
 from transcode import hardware, hls
 from transcode.jobs import owner
 
@@ -76,6 +78,8 @@ async def close_all() -> None:
     await hardware.end()
     await running.close_all()
     await hub.close_all()
+    await states.close_all()
+    await sessions.close_all()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

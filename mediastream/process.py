@@ -26,6 +26,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from mediastream.pipe import Pipe
+
 logger = logging.getLogger(__name__)
 
 PIPE = asyncio.subprocess.PIPE
@@ -108,11 +110,27 @@ def _input(content: bytes | None) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def _output(wide: bool) -> Iterator[Pipe | None]:
+    """A pipe if one is wanted, whose other end the child has after this; closed if none was started."""
+    if not wide:
+        yield None
+        return
+    pipe = Pipe()
+    try:
+        yield pipe
+        pipe.handed_over()
+    except BaseException:
+        pipe.close()
+        raise
+
+
 class Child:
     """A running child. Make it with `spawn`, on the home loop; end it with `stop`, which is safe to repeat."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, name: str, pipe: Pipe | None = None) -> None:
         self._process = process
+        self._pipe = pipe
         self.name = name
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
@@ -128,15 +146,17 @@ class Child:
         stdin: bytes | None = None,
         *,
         fed: bool = False,
+        wide: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Self:
         """Start `argv`. Raises FileNotFoundError if there is no such program, OSError if none can be started.
 
         `stdin`: what it finds there; unlike its arguments, no other user of the machine sees it. `fed`: it finds
-        there what is offered to it. `environment`: None is ours without secrets; a program of ours needs its own.
+        there what is offered to it. `wide`: its stdout by a Pipe, for much in little time. `environment`: None is ours
+        without secrets; a program of ours needs its own.
         Shielded: a cancellation between fork and return would leave a child that nobody owns.
         """
-        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed, environment))
+        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed, wide, environment))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -151,22 +171,23 @@ class Child:
         stdout: int,
         stdin: bytes | None,
         fed: bool,
+        wide: bool,
         environment: Mapping[str, str] | None,
     ) -> Self:
         # setpriv would start and then say 127, which looks like the program's own failure.
         if shutil.which(argv[0]) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         _check_descriptors()
-        with _input(stdin) as source:
+        with _input(stdin) as source, _output(wide) as pipe:
             process = await asyncio.create_subprocess_exec(
                 *guarded(argv, limits),
                 stdin=PIPE if fed else source,
-                stdout=stdout,
+                stdout=stdout if pipe is None else pipe.child_end,
                 stderr=PIPE,
                 env=child_environment() if environment is None else dict(environment),
                 start_new_session=True,
             )
-        return cls(process, os.path.basename(argv[0]))
+        return cls(process, os.path.basename(argv[0]), pipe)
 
     @property
     def pid(self) -> int:
@@ -183,6 +204,8 @@ class Child:
 
     async def read(self, size: int) -> bytes:
         """Up to `size` bytes of stdout as soon as there are any; b"" at its end."""
+        if self._pipe is not None:
+            return await self._pipe.read(size)
         assert self._process.stdout is not None, "spawned without a stdout pipe"
         return await self._process.stdout.read(size)
 
@@ -232,6 +255,8 @@ class Child:
 
     def _close_pipes(self) -> None:
         """Close our ends now: a full pipe nobody reads would keep asyncio from reporting the end."""
+        if self._pipe is not None:
+            self._pipe.close()
         stdin, stdout = map(self._process._transport.get_pipe_transport, (0, 1))  # type: ignore[attr-defined]
         if stdout is not None:
             stdout.close()

@@ -66,7 +66,10 @@ class StreamResponse(StreamingHttpResponse):
 
     def stream(self, end: Callable[[], object]) -> Stream:
         """This response as one of the open streams, for whoever sends its body; `end`: ends it early."""
-        return Stream(self.label, self.right.holds if self.right is not None else None, end)
+        right = self.right
+        if right is None:
+            return Stream(self.label, None, end)
+        return Stream(self.label, right.holds, end, right.visitor.pk)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (chunk := await homeloop.run(pulling.next_chunk(self._pulled()))) is not None:

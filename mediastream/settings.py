@@ -31,9 +31,11 @@ SENDFILE = ENVIRONMENT.sendfile
 INSTALLED_APPS = [
     "mediastream",
     "mediastream.feeds",
+    "mediastream.chat",
     "mediastream.live",
     "media_library",
     "transcode",
+    "mediastream.sessions",
     "django_q",
     "transcode.jobs",
     "django.contrib.admin",
@@ -53,7 +55,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mediastream.faults.FaultMiddleware",
 ]
-# No GZipMiddleware: it holds back streams and would encode media (decision 11).
+# No GZipMiddleware: it holds back streams and would encode media (decision 16 in docs/architecture.md).
 
 # For the feeds' groups (feeds/group.py). No socket of ours is a member: what is not taken for a minute is dropped.
 CHANNEL_LAYERS = {

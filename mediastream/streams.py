@@ -8,6 +8,7 @@ hundreds, so a file is logged only once it has lasted a while (`notice`), and th
 them are counted.
 """
 
+import itertools
 import logging
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 logger = logging.getLogger(__name__)
+_numbers = itertools.count(1)
 
 LASTING = 2.0  # seconds
 
@@ -35,11 +37,14 @@ class Label:
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One response's body under way. `bytes`: of it, handed to the kernel or the server."""
+    """One response's body under way. `bytes`: of it, handed to the kernel or the server; `whose`: the id of the
+    visitor by whose right, None where anybody may; `number`: its name within this process."""
 
     label: Label
     holds: Callable[[], bool] | None  # whether the right it was opened by still stands; None: it needs none
     end: Callable[[], object]  # called once to end it early, with `reason` set
+    whose: int | None = None
+    number: int = field(default_factory=_numbers.__next__)
     started: float = field(default_factory=time.monotonic)
     bytes: int = 0
     reason: str = COMPLETE

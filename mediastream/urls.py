@@ -18,6 +18,7 @@ urlpatterns = [
     path("live/<slug:slug>/recording/save", keeping.save, name="save_recording"),
     path("live/", include(("mediastream.live.views", "live"))),
     path("feeds/", include(("mediastream.feeds.views", "feeds"))),
+    path("", include("mediastream.chat.views")),
     path("accounts/login/", LoginView.as_view(template_name="login.html"), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

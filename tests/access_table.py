@@ -28,15 +28,16 @@ SIGNED_OUT = {"anonymous", "inactive"}
 # open: anybody's. metrics: this machine's, see tests/core/test_metrics.py. item, camera: bytes, by visibility.
 # item page, camera page: the same, but a person is asked to sign in. camera span: the same, but which span is to be
 # said. camera form, item form: take POST alone. item part: the same as item, of a part it may not have. topic: as a
-# camera, and endless. token: POST by a script with the topic's token. admin: Django's own and ours beside it, staff's
-# as far as their permissions go. form: what Django's sign-in takes.
+# camera, and endless. room: POST by who may see the item and is signed in. token: POST by a script with the topic's
+# token. admin: Django's own and ours beside it, staff's as far as their permissions go. form: what Django's sign-in
+# takes.
 ROWS = {
     "": "open",
     "accounts/login/": "form",
     "accounts/logout/": "form",
     "admin/": "admin",
     "admin/(?P<url>.*)$": "admin",
-    "admin/^(?P<app_label>feeds|live|jobs|media_library|auth)/$": "admin",
+    "admin/^(?P<app_label>feeds|chat|live|streams|jobs|media_library|auth)/$": "admin",
     "admin/autocomplete/": "admin",
     "admin/jsi18n/": "admin",
     "admin/login/": "form",
@@ -44,6 +45,7 @@ ROWS = {
     "admin/password_change/": "admin",
     "admin/password_change/done/": "admin",
     "admin/r/<path:content_type_id>/<path:object_id>/": "admin",
+    "chat/<str:room>/messages": "room",
     "favicon.ico": "open",
     "feeds/": "open",
     "feeds/<str:topic>/events": "topic",
@@ -75,7 +77,16 @@ ROWS = {
     "static/<path:name>": "open",
     "watch/<uuid:media_id>/": "item page",
 }
-for _model in ("auth/group", "auth/user", "feeds/topic", "jobs/job", "live/camera", "media_library/media"):
+for _model in (
+    "auth/group",
+    "auth/user",
+    "chat/message",
+    "chat/mute",
+    "feeds/topic",
+    "jobs/job",
+    "live/camera",
+    "media_library/media",
+):
     for _page in (
         "",
         "<path:object_id>/",
@@ -84,6 +95,7 @@ for _model in ("auth/group", "auth/user", "feeds/topic", "jobs/job", "live/camer
     ):
         ROWS[f"admin/{_model}/{_page}"] = "admin"
 ROWS["admin/auth/user/<id>/password/"] = "admin"
+ROWS["admin/streams/openstream/"] = ROWS["admin/streams/openstream/<int:number>/end/"] = "admin"
 ROWS["admin/live/camera/test/"] = ROWS["admin/live/camera/<int:stored>/test/"] = "admin"
 
 # What an account with staff status and no permission has: the way in, its own password, and texts for scripts.
@@ -114,6 +126,7 @@ class Case:
             "media_id": item,
             "slug": slug,
             "topic": slug,
+            "room": f"watch.{item}",
             "name": "mediastream/icon.svg",
             "app_label": "auth",
             "number": "0",
@@ -135,7 +148,7 @@ class Case:
         """What this role may be answered."""
         if self.kind == "admin":
             return self._admin(role)
-        if self.kind == "item form":
+        if self.kind in ("item form", "room"):
             return self._item_form(role)
         if self.kind in BY_METHOD:
             return BY_METHOD[self.kind].get(self.method, {405})
@@ -152,11 +165,20 @@ class Case:
         return {302} if self.kind.endswith("page") else {401}
 
     def _item_form(self, role: str) -> set[int]:
+        if self.kind == "room" and self.method not in ("GET", "HEAD"):  # the token of a form may be asked for first
+            return {403} | self._room(role)
         if self.method != "POST":
             return {405}
         if role in MAY_SEE[self.visibility]:
             return {400}
         return {401} if role in SIGNED_OUT else {403}
+
+    def _room(self, role: str) -> set[int]:
+        if self.method != "POST":
+            return {405}
+        if role in SIGNED_OUT:
+            return {401}
+        return {400} if role in MAY_SEE[self.visibility] else {403}
 
     def _admin(self, role: str) -> set[int]:
         if role == "superuser" or (role == "staff" and self.route in STAFF_HAS):
@@ -166,11 +188,28 @@ class Case:
         return {302, 403, 405} if self.method == "POST" or self.route == "admin/logout/" else {302}
 
 
+def topics(item: str, slug: str, number: str) -> dict[str, set[str]]:
+    """The topics of families that are about what has this visibility, with the roles that may read them; `slug` is the
+    visibility's name, and `number` that of the camera's row."""
+    return {
+        f"live.{slug}": MAY_SEE_CAMERA[slug],
+        f"chat.live.{number}": MAY_SEE_CAMERA[slug],
+        f"chat.watch.{item}": MAY_SEE[slug],
+        f"jobs.{item}": MAY_SEE[slug],
+        "jobs": {"superuser"},
+        "sessions": {"superuser"},
+    }
+
+
+# Which are nothing at all, whoever asks. An item is named in one way alone, or its room had a second one beside it.
+NO_TOPICS = ("jobs.", "chat.watch.", "chat.live.0", "chat.live.01", "chat.nowhere.1", "live.nowhere", "chat", "jobs.x")
+
+
 def cases() -> Iterator[Case]:
     """Of every address of the URLconf. A visibility matters to items and cameras alone."""
     for route in sorted(set(routes(get_resolver()))):
         kind = ROWS[route]
-        guarded = kind.startswith(("item", "camera", "topic"))
+        guarded = kind.startswith(("item", "camera", "topic", "room"))
         for visibility in VISIBILITIES if guarded else ("public",):
             for method in METHODS if guarded else ("GET", "POST"):
                 yield Case(route, kind, visibility, method)

@@ -7,6 +7,9 @@ from pathlib import Path
 import imageio_ffmpeg
 
 BUNDLED = imageio_ffmpeg.get_ffmpeg_exe()
+# Each second begins with a white picture and a tone, a tenth of a second long.
+FLASHES = ["-f", "lavfi", "-i", "color=black:size=160x90:rate=25,drawbox=t=fill:color=white:enable='lt(mod(t,1),0.1)'"]
+TONES = ["-f", "lavfi", "-i", "aevalsrc='if(lt(mod(t,1),0.1),0.5*sin(2*PI*1000*t))':sample_rate=48000"]
 VIDEO = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
 SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
 H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p"]
@@ -34,6 +37,39 @@ RECIPES: dict[str, list[str]] = {
         "srt",
     ],
     "mpeg4.avi": [*VIDEO, *SOUND, "-t", "10", "-c:v", "mpeg4", "-c:a", "libmp3lame"],
+    "flashes.mp4": [
+        *FLASHES,
+        *TONES,
+        "-t",
+        "60",
+        "-c:v",
+        "libx264",
+        "-bf",
+        "3",
+        "-g",
+        "25",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+        *FAST,
+    ],
+    "flashes.mkv": [*FLASHES, *TONES, "-t", "60", "-c:v", "mpeg4", "-bf", "2", "-c:a", "ac3"],
+    "sizes.avi": [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=854x480:rate=25",
+        *SOUND,
+        "-t",
+        "90",
+        "-c:v",
+        "mpeg4",
+        "-q:v",
+        "6",
+        "-c:a",
+        "libmp3lame",
+    ],
     "vp8.webm": [*VIDEO, *SOUND, "-t", "3", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"],
     "sound.mp3": [*SOUND, "-t", "3", "-c:a", "libmp3lame"],
     "odd.mp4": ["-f", "lavfi", "-i", "testsrc2=size=322x182:rate=25", "-t", "2", *H264, *FAST],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mediastream.errors import NO_ROOM, DiskFull
 
-_DRAFT = ".draft-"
+DRAFT = ".draft-"
 
 
 class Cache:
@@ -104,29 +104,52 @@ class Cache:
         """One after the other: each would else take the room that another has just made for itself."""
         path = self.folder / key
         async with self._turn:
-            await self._delete(self._victims(len(data)))
-            if self.bytes + len(data) > self.quota:
-                raise DiskFull("The cache of transcodes is full of what is being watched now; see MEDIASTREAM_CACHE.")
+            await self._make_room(len(data))
             await self._write(path, data)
             self._sizes[key] = len(data)
             self.bytes += len(data)
         return path
 
+    async def grow(self, size: int) -> None:
+        """Count that many bytes of a draft (draft.py), before they are there. Raises DiskFull."""
+        async with self._turn:
+            await self._make_room(size)
+            self.bytes += size
+
+    def shrink(self, size: int) -> None:
+        """A draft of that many bytes was given up."""
+        self.bytes -= size
+
+    def add(self, key: str, size: int) -> None:
+        """A draft is whole; its bytes have been counted."""
+        self.bytes -= self._sizes.pop(key, 0)
+        self._sizes[key] = size
+
+    async def _make_room(self, size: int) -> None:
+        await self._delete(self._victims(size))
+        if self.bytes + size > self.quota:
+            raise DiskFull("The cache of transcodes is full of what is being watched now; see MEDIASTREAM_CACHE.")
+
     async def _write(self, path: Path, data: bytes) -> None:
+        """On a full disk what was used longest ago goes first: a little, and all that may go if that is not enough."""
+        for room in (4 * len(data), self.bytes):
+            try:
+                return await asyncio.to_thread(_write, path, data)
+            except OSError as fault:
+                if fault.errno not in NO_ROOM:
+                    raise
+            await self._delete(self._oldest(room))
         try:
             await asyncio.to_thread(_write, path, data)
-        except OSError as fault:
-            if fault.errno not in NO_ROOM:
-                raise
-            await self._delete([key for key in self._sizes if key not in self._pins and self.folder / key != path])
-            try:
-                await asyncio.to_thread(_write, path, data)
-            except OSError as again:
-                raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
+        except OSError as again:
+            raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
 
     def _victims(self, size: int) -> list[str]:
-        """Those to go for `size` bytes more, the least recently used first, those spared last."""
-        excess = self.bytes + size - self.quota
+        """Those to go for `size` bytes more."""
+        return self._oldest(self.bytes + size - self.quota)
+
+    def _oldest(self, excess: int) -> list[str]:
+        """As much as that, the least recently used first, those spared last."""
         chosen: list[str] = []
         ordinary = (key for key in self._sizes if key not in self._spared)
         for key in itertools.chain(ordinary, (key for key in self._sizes if key in self._spared)):
@@ -141,7 +164,7 @@ class Cache:
         if keys:
             for key in keys:
                 self.bytes -= self._sizes.pop(key)
-            await asyncio.to_thread(_unlink, [self.folder / key for key in keys])
+            await asyncio.to_thread(unlink, [self.folder / key for key in keys])
 
 
 def _take(counted: Counter[str], key: str) -> None:
@@ -156,7 +179,7 @@ def _found(folder: Path) -> list[tuple[str, int]]:
     for base, _, names in os.walk(folder):
         for name in names:
             path = Path(base, name)
-            if name.startswith(_DRAFT):
+            if name.startswith(DRAFT):
                 path.unlink(missing_ok=True)
                 continue
             status = path.stat()
@@ -166,7 +189,7 @@ def _found(folder: Path) -> list[tuple[str, int]]:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
+    draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
     try:
         draft.write_bytes(data)
         draft.rename(path)
@@ -175,7 +198,7 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _unlink(paths: list[Path]) -> None:
+def unlink(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
         with suppress(OSError):  # others are in it

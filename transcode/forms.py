@@ -6,18 +6,21 @@ from django import forms
 from django.http import QueryDict
 
 from mediastream.errors import BadInput
-from transcode.profiles import DEFAULT, PROFILES, Profile
+from transcode.profiles import PROFILES, Profile
+
+ORIGINAL = "original"
 
 
 class StreamForm(forms.Form):
-    """`start`: seconds from the item's beginning; `profile`: a name from profiles.py."""
+    """`start`: seconds from the item's beginning; `profile`: a name from profiles.py, or ORIGINAL."""
 
     start = forms.RegexField(r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z", required=False, strip=True)
-    profile = forms.ChoiceField(choices=[(name, name) for name in PROFILES], required=False)
+    profile = forms.ChoiceField(choices=[(name, name) for name in (ORIGINAL, *PROFILES)], required=False)
 
 
-def parse(query: QueryDict, duration: float | None) -> tuple[float, Profile]:
-    """Start and profile. Raises BadInput, which names the field; `duration` None: not known, so no start past it."""
+def parse(query: QueryDict, duration: float | None) -> tuple[float, Profile | None]:
+    """Start and profile; None: ORIGINAL. `duration` None: not known, so no start but 0. Raises BadInput, which names
+    the field."""
     form = StreamForm(query)
     if not form.is_valid():
         field, faults = next(iter(form.errors.items()))
@@ -27,8 +30,8 @@ def parse(query: QueryDict, duration: float | None) -> tuple[float, Profile]:
     if start > 0 and start >= (duration or 0.0):
         length = "unknown" if duration is None else f"{duration:.3f} seconds"
         raise BadInput(f"start: {start:g} lies past the end; the length is {length}.")
-    return start, PROFILES[values["profile"] or DEFAULT]
+    return start, PROFILES.get(values["profile"])
 
 
 def _hint(field: str) -> str:
-    return f"Profiles are {', '.join(PROFILES)}." if field == "profile" else "Give seconds, such as 12.5."
+    return f"Profiles are {', '.join((ORIGINAL, *PROFILES))}." if field == "profile" else "Give seconds, such as 12.5."

@@ -126,8 +126,7 @@ async def _work_of(item: Item, rendition: Rendition, usual: Encoder) -> Work:
             _executable(), item.path, rendition, first, stream.codec, stream.rate, encoder, mixed=usual is not SOFTWARE
         )
 
-    said = f"{argv(0, usual)} {rendition.layout} {await _version(_executable())}"
-    digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+    digest = await made_by(argv(0, usual), rendition.layout)
     return Work(
         f"{folder_of(item)}/{rendition.name}-{digest}", str(item.id), rendition.name, rendition.kind,
         rendition.layout, argv, rendition.profile,
@@ -165,6 +164,12 @@ async def _extract(item: Item, stream: int, key: str) -> Path:
     return await store().put(key, finished.stdout)
 
 
+async def made_by(*said: object) -> str:
+    """What has the same name here was made by the same command of the same FFmpeg."""
+    whole = f"{' '.join(map(str, said))} {await _version(_executable())}"
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
 _versions: dict[str, str] = {}
 
 
@@ -179,7 +184,12 @@ async def _version(executable: str) -> str:
 def begin() -> None:
     """Sweep the cache, in a thread: it may be large."""
     global _sweep
-    _sweep = asyncio.create_task(store().ready(), name="sweep of the cache of transcodes")
+    _sweep = asyncio.create_task(_prepare(), name="sweep of the cache of transcodes")
+
+
+async def _prepare() -> None:
+    await store().ready()
+    await _version(_executable())  # else the first viewer would wait for it
 
 
 _sweep: "asyncio.Task[None] | None" = None

@@ -12,7 +12,7 @@ from typing import Any
 import ffmpeg
 
 from mediastream.ffmpeg import stored_input
-from transcode.argv import compiled, handed, scaled
+from transcode.argv import FOURCC, compiled, handed, scaled
 from transcode.encoders import SOFTWARE, Encoder
 from transcode.layout import PACKET, SOUND_RATE
 from transcode.profiles import Profile
@@ -23,7 +23,6 @@ RUN = 2000  # segments of one run at most: an hour, and as many times as fit in 
 CLOCK = 90_000  # ticks a second of encoded video, as MPEG has them: every usual rate is a whole number of them
 WARM = 4  # packets of sound that are encoded and thrown away: the first hears nothing of what was before it
 SPARSE = 8.0  # pictures a second; slower video would leave segments without any
-_FOURCC = {"h264": "avc1", "hevc": "hvc1"}
 
 
 def segments(
@@ -42,7 +41,7 @@ def segments(
     if rendition.kind == "audio":
         output = _copy(path, rendition, first) if rendition.copied else _sound(path, rendition, first)
     elif rendition.copied:
-        output = _copy(path, rendition, first, vtag=_FOURCC.get(codec, codec))
+        output = _copy(path, rendition, first, vtag=FOURCC.get(codec, codec))
     else:
         output = _video(path, rendition, first, rate, encoder, mixed)
     return compiled(output, executable, *(encoder.device if rendition.encodes_video else ()))

@@ -1,6 +1,7 @@
 """The transcodes of this process, and the bound on how many run at once. Lives on the home loop."""
 
 import asyncio
+from functools import partial
 
 from mediastream import chunking, drain
 from mediastream.bodies import ProcessBody
@@ -14,59 +15,61 @@ RETRY_AFTER = 5  # seconds
 
 LIMITS = SOFTWARE_LIMITS
 
-_running = 0
+LIGHT = 8  # copies and encoders of sound for each place of an encoder of video: they take a twentieth of it
+
+_running = {False: 0, True: 0}  # by whether they are light
 
 
 class Silent(Busy):
     """FFmpeg gives nothing for too long: the machine is slow, or what it waits for hangs."""
 
 
-def running() -> int:
+def running(light: bool = False) -> int:
     """Transcodes under way now."""
-    return _running
+    return _running[light]
 
 
 async def open_transcode(
-    argv: list[str], limit: int, most: int = chunking.MOST, limits: Limits = LIMITS
+    argv: list[str], limit: int, most: int = chunking.MOST, limits: Limits = LIMITS, light: bool = False
 ) -> ProcessBody:
     """Start FFmpeg and wait for its first bytes, so that a failure can still be an HTTP error.
 
-    `limit`: how many may run at once; `most`: bytes of a chunk; `limits`: of FFmpeg. Raises Busy past that limit and
-    when no byte comes in time, TranscodeFailed when FFmpeg ends without one. The body owns the child and its place
-    from here on.
+    `limit`: how many may run at once; `most`: bytes of a chunk; `limits`: of FFmpeg; `light`: it encodes no
+    video. Raises Busy past that limit and when no byte comes in time, TranscodeFailed when FFmpeg ends without one. The
+    body owns the child and its place from here on.
     """
-    take_place(limit)
+    take_place(limit, light)
+    give_back = partial(give_place_back, light)
     try:
-        child = await _spawn(argv, limits)
+        child = await _spawn(argv, limits, light)
         release = drain.on_begin(child.kill)
         try:
-            return ProcessBody(child, await _first_bytes(child), give_place_back, most)
+            return ProcessBody(child, await _first_bytes(child), give_back, most)
         except BaseException:
             await child.stop()
             raise
         finally:
             release()
     except BaseException:
-        give_place_back()
+        give_back()
         raise
 
 
-def take_place(limit: int) -> None:
-    """For one encoder more, which gives it back. Raises Busy."""
-    global _running
-    if _running >= limit:
+def take_place(limit: int, light: bool = False) -> None:
+    """For one FFmpeg more, which gives it back. Raises Busy."""
+    limit *= LIGHT if light else 1
+    if _running[light] >= limit:
         raise Busy(f"All {limit} places for transcoding are taken; try again in a moment.", RETRY_AFTER)
-    _running += 1
+    _running[light] += 1
 
 
-def give_place_back() -> None:
-    global _running
-    _running -= 1
+def give_place_back(light: bool = False) -> None:
+    _running[light] -= 1
 
 
-async def _spawn(argv: list[str], limits: Limits) -> Child:
+async def _spawn(argv: list[str], limits: Limits, wide: bool) -> Child:
     try:
-        return await Child.spawn(argv, limits)
+        return await Child.spawn(argv, limits, wide=wide)
     except OSError as fault:
         raise system_fault(fault) or TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
 

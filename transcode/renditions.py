@@ -63,6 +63,13 @@ class Source:
             return f"its keyframes lie up to {gap:.0f} seconds apart"
         return ""
 
+    @property
+    def x264(self) -> int | None:
+        """The version of x264 that made the video, if FFmpeg has to know it."""
+        video = self.facts.first("video")
+        # Only this kind of H.264 is decoded otherwise by the version of its encoder.
+        return self.index.x264 if video is not None and "444" in self.facts.streams[video].pixel_format else None
+
     def video_layout(self) -> Layout:
         video = self.facts.first("video")
         assert video is not None
@@ -108,9 +115,7 @@ def _video(name: str, what: str, source: Source) -> Rendition | None:
     profile = next((profile for profile in ladder(facts) if profile.name == what), None)
     if profile is None:
         return None
-    # Only this kind of H.264 is decoded otherwise by the version of its encoder.
-    x264 = source.index.x264 if "444" in facts.pixel_format else None
-    return Rendition(name, "video", stream, False, source.video_layout(), profile, x264)
+    return Rendition(name, "video", stream, False, source.video_layout(), profile, source.x264)
 
 
 def _sound(name: str, stream: int, copied: bool, source: Source) -> Rendition | None:

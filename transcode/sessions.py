@@ -22,7 +22,6 @@ from transcode.session import IDLE, REACH, RETRY_AFTER, Session, Work
 
 DEBOUNCE = 0.15  # seconds
 BURST = 1.0  # seconds after a request that began a session, in which another waits for the debounce
-LIGHT = 8  # copies and encoders of sound for each place of an encoder of video: they take a twentieth of it
 FORGET = 512  # viewers from which on those that left are looked for
 
 
@@ -59,7 +58,6 @@ class Sessions:
         self.limit = limit
         self._open: defaultdict[str, list[Session]] = defaultdict(list)
         self._watching: dict[tuple[str, str], Watching] = {}
-        self._light = 0
 
     @property
     def running(self) -> int:
@@ -167,12 +165,7 @@ class Sessions:
 
     def _open_one(self, work: Work, first: int) -> Session:
         """No await between the look for one and this: two viewers would else begin two."""
-        if work.encodes_video:
-            registry.take_place(self.limit)
-        elif self._light >= LIGHT * self.limit:
-            raise Busy("Too many play at once; try again in a moment.", registry.RETRY_AFTER)
-        else:
-            self._light += 1
+        registry.take_place(self.limit, light=not work.encodes_video)
         session = Session(work, first, self.cache, self._ended)
         self._open[work.key].append(session)
         return session
@@ -182,10 +175,7 @@ class Sessions:
         known.remove(session)
         if not known:
             del self._open[session.work.key]
-        if session.work.encodes_video:
-            registry.give_place_back()
-        else:
-            self._light -= 1
+        registry.give_place_back(light=not session.work.encodes_video)
 
 
 def _aim(watching: Watching, work: Work, number: int) -> Aim:

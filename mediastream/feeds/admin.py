@@ -18,7 +18,7 @@ from mediastream.feeds.models import Topic
 @admin.register(Topic)
 class TopicAdmin(admin.ModelAdmin):
     fieldsets = (
-        (None, {"fields": ("name", "visibility", "policy", "history", "key_field")}),
+        (None, {"fields": ("name", "visibility", "policy", "history", "key_field", "compressed")}),
         ("Source", {"fields": ("source", "rate", "always_on", "state")}),
         ("Publishing", {"fields": ("token",)}),
     )

@@ -16,22 +16,28 @@ class FeedBody(BroadcastBody):
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
-        self._opened = False
+        self._asked = 0  # for how many chunks
+        self._over = False
 
     async def __anext__(self) -> bytes:
         await asyncio.sleep(0)
-        if not self._opened:
-            self._opened = True
-            return self.subscriber.opening
-        subscriber = self.subscriber
+        self._asked += 1
+        subscriber, coded = self.subscriber, self.subscriber.coded
+        if self._asked == 1:
+            return subscriber.opening if coded is None else coded.begin(subscriber.opening)
         batch = await subscriber.take(HEARTBEAT)
         if batch is not None:
             return batch.joined.plain
-        if not subscriber.ended:
-            return subscriber.feed.heartbeat(subscriber)
-        farewell, subscriber.farewell = subscriber.farewell, b""
-        if not farewell:
+        words = self._farewell() if subscriber.ended else subscriber.feed.heartbeat(subscriber)
+        if words:
+            return words if coded is None else coded.say(words)
+        if coded is None or self._over:
             raise StopAsyncIteration
+        self._over = True
+        return coded.end()
+
+    def _farewell(self) -> bytes:
+        farewell, self.subscriber.farewell = self.subscriber.farewell, b""
         return farewell
 
     async def broadcast(self, sink: Sink) -> None:
@@ -42,5 +48,12 @@ class FeedBody(BroadcastBody):
         self.subscriber.leave()
 
     def heartbeat(self) -> bytes:
-        """Between two chunks; an empty line is nothing to readers of lines, JSON or not."""
+        """Between two chunks; an empty line is nothing to readers of lines, JSON or not.
+
+        From another thread, perhaps while the next chunk is made. So what is compressed is not told anything, as that
+        chunk may lean on those before; and nothing may come before its head, which has gone out when more is asked for.
+        """
+        coded = self.subscriber.coded
+        if coded is not None:
+            return coded.coding.nothing if self._asked > 1 else b""
         return sse.comment() if self.subscriber.want.form is Format.SSE else b"\n"

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from mediastream import homeloop
-from mediastream.feeds import hub, running
+from mediastream.feeds import families, hub, running
 from mediastream.feeds.known import topics
 from mediastream.feeds.models import Topic
 from mediastream.request_threads import in_background
@@ -53,6 +53,8 @@ def arrange() -> None:
 
 def _apply(rows: dict[str, Any]) -> None:
     for name, feed in list(hub.feeds().items()):
+        if families.of(name) is not None:
+            continue
         if name not in rows:
             hub.forget(name)
         elif feed.terms != rows[name][0]:

@@ -23,6 +23,7 @@ from mediastream.http import sse
 MOST_BYTES = 1024 * 1024  # of one event's data, encoded
 MOST_NAME = 64  # characters of an event's name, and of a key
 UNNAMED = "message"  # what clients call an event without a name
+RETRACT = "retract"  # an event of this name takes back what was said under its key: history.py
 
 
 class Format(Enum):
@@ -56,6 +57,11 @@ class Event:
         self.json = _encoded(data)
 
 
+def retraction(key: str) -> Event:
+    """What was said under this key holds no longer, and nobody is to be told it again."""
+    return Event({"key": key}, RETRACT, key)
+
+
 class Entry:
     """An event at its place in a topic. Each format is made when it is first asked for, and then shared by all."""
 
@@ -63,7 +69,8 @@ class Entry:
         self.key = event.key
         self.sequence = sequence
         self.size = len(event.json)
-        self._event = event
+        self.event = event
+        self.epoch = epoch
         self._cursor = f"{epoch}:{sequence}"
 
     def framed(self, form: Format) -> bytes:
@@ -75,21 +82,21 @@ class Entry:
 
     @cached_property
     def sse(self) -> bytes:
-        event = self._event
+        event = self.event
         data = event.data if isinstance(event.data, str) else event.json
         return sse.frame(data, "" if event.name == UNNAMED else event.name, self._cursor)
 
     @cached_property
     def line(self) -> bytes:
         """Of NDJSON, and a WebSocket's message."""
-        event = self._event
+        event = self.event
         key = f'"key":{_json(event.key)},' if event.key else ""
         head = f'{{"id":"{self._cursor}","event":{_json(event.name)},{key}"time":{event.time:.6f},"data":'
         return f"{head}{event.json}}}\n".encode()
 
     @cached_property
     def text(self) -> bytes:
-        event = self._event
+        event = self.event
         return f"{event.data if isinstance(event.data, str) else event.json}\n".encode()
 
 

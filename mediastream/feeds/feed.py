@@ -14,12 +14,14 @@ from mediastream.broadcast import Shared
 from mediastream.errors import Busy
 from mediastream.feeds import cursor as cursors
 from mediastream.feeds import saying
+from mediastream.feeds.compressed import Lanes
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
 from mediastream.feeds.placing import next_batch, place
 from mediastream.feeds.subscriber import Batch, Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
+from mediastream.http.pieces import Coding
 
 HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
 PENDING = 100  # events published in one turn before those who read are served in between
@@ -46,6 +48,7 @@ class Feed:
         self._beating: asyncio.Handle | None = None
         self._release_drain: Callable[[], None] = lambda: None
         self._shared: dict[tuple[Want, int], Batch] = {}
+        self._lanes = Lanes()
 
     @property
     def subscribers(self) -> int:
@@ -73,8 +76,9 @@ class Feed:
         for entry in former._history.after(0):
             self._history.append(entry)
 
-    def join(self, want: Want, after: str | None = None) -> Subscriber:
-        """`after`: the cursor of the last event it knows, OLDEST, or None for who comes for the first time.
+    def join(self, want: Want, after: str | None = None, coding: Coding | None = None) -> Subscriber:
+        """`after`: the cursor of the last event it knows, OLDEST, or None for who comes for the first time; `coding`:
+        how its stream is compressed.
 
         Raises Busy while the server stops.
         """
@@ -85,6 +89,7 @@ class Feed:
         opening = saying.opening(want.form, self.name, cursor, begins.reason, len(self._subscribers))
         catching = begins.catching if begins.sent < self.head else None
         subscriber = Subscriber(self, want, begins.sent, catching, opening)
+        subscriber.coded = self._lanes.enter(want, coding) if coding is not None else None
         if not self._subscribers:
             self._flushed = self.head
             self._release_drain = drain.on_begin(self._drain)
@@ -126,6 +131,7 @@ class Feed:
         for subscriber in [*self._subscribers]:
             if subscriber.offer is None:
                 subscriber.tell()
+            # By its own `advance`, as one that is compressed gets other bytes than its neighbours that are not.
             elif subscriber not in self._busy and not subscriber.advance():
                 self._busy.add(subscriber)
         self._flushed = self.head
@@ -165,7 +171,7 @@ class Feed:
             if subscriber not in self._busy and subscriber.offer is not None:
                 key = subscriber.want.form, subscriber.sent
                 beat = made.get(key) or made.setdefault(key, Shared(self.heartbeat(subscriber)))
-                subscriber.offer(beat)
+                subscriber.say(beat)
         if self._attached:
             self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
 
@@ -174,6 +180,8 @@ class Feed:
             return
         self.detached(subscriber)
         self._subscribers.discard(subscriber)
+        if subscriber.coded is not None:
+            self._lanes.leave(subscriber.coded)
         if not self._subscribers:
             self._release_drain()
             self._stop_timers()
@@ -182,6 +190,10 @@ class Feed:
     def _drain(self) -> None:
         for subscriber in [*self._subscribers]:
             subscriber.end(saying.retry(subscriber.want.form, len(self._subscribers)))
+
+    def holds(self, key: str) -> bool:
+        """Whether it remembers anything under that key."""
+        return self._history.holds(key)
 
     def end(self) -> None:
         """The topic is no more."""

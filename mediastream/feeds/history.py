@@ -2,6 +2,9 @@
 
 `History` is the seam: another engine may hold the events for several hosts. This one holds them in memory, bounded in
 number and in bytes, and forgets with its process.
+
+What was said may be taken back: an event named `retract` stands from then on in the places of those with its key, so
+that nobody who comes later is told them. Whoever has read them is told by the event itself.
 """
 
 from collections import deque
@@ -9,7 +12,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
 
-from mediastream.feeds.events import Entry
+from mediastream.feeds.events import RETRACT, Entry
 
 MOST_BYTES = 8 * 1024 * 1024  # of the data of its latest events, and as much again of the last of each key
 MOST_KEYS = 10_000
@@ -27,6 +30,7 @@ class History(Protocol):
     def latest(self, after: int) -> list[Entry]:
         """The last of each key, if that came later; the oldest first."""
 
+    def holds(self, key: str) -> bool: ...
     def forgotten(self, after: int) -> int:
         """How many keys' last events, later than this, are held no more."""
 
@@ -49,6 +53,8 @@ class MemoryHistory:
         return self._entries[0].sequence if self._entries else self._next
 
     def append(self, entry: Entry) -> None:
+        if entry.event.name == RETRACT and entry.key:
+            self._retract(entry)
         self._entries.append(entry)
         self._bytes += entry.size
         self._next = entry.sequence + 1
@@ -56,6 +62,12 @@ class MemoryHistory:
             self._bytes -= self._entries.popleft().size
         if self._keyed:
             self._keep_latest(entry)
+
+    def _retract(self, by: Entry) -> None:
+        for index, entry in enumerate(self._entries):
+            if entry.key == by.key and entry.event.name != RETRACT:
+                self._entries[index] = Entry(by.event, entry.epoch, entry.sequence)
+                self._bytes += by.size - entry.size
 
     def _keep_latest(self, entry: Entry) -> None:
         """In the order of the events: what has a newer one goes to the end."""
@@ -73,6 +85,9 @@ class MemoryHistory:
 
     def latest(self, after: int) -> list[Entry]:
         return [entry for entry in self._latest.values() if entry.sequence > after]
+
+    def holds(self, key: str) -> bool:
+        return key in self._latest or any(entry.key == key for entry in self._entries)
 
     def forgotten(self, after: int) -> int:
         return sum(sequence > after for sequence in self._given_up)

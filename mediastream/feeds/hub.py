@@ -17,11 +17,12 @@ from django.db import transaction
 
 from mediastream import homeloop
 from mediastream.errors import Busy
-from mediastream.feeds import relay
+from mediastream.feeds import families, relay
 from mediastream.feeds.cursor import Cursor
-from mediastream.feeds.events import Event
+from mediastream.feeds.events import RETRACT, Event
 from mediastream.feeds.feed import Feed
 from mediastream.feeds.group import Member
+from mediastream.feeds.opening import Opening
 from mediastream.feeds.terms import Terms
 
 MOST_FEEDS = 2000  # topics held; those without readers go first
@@ -29,6 +30,8 @@ WAITING = 10_000  # events from other threads that wait for the loop
 TURN = 100  # events a coroutine publishes in a row before others have a turn
 
 _feeds: dict[str, Feed] = {}
+_opening: dict[str, Opening] = {}  # topics of families that are not open yet
+_unread: dict[str, asyncio.TimerHandle] = {}  # topics of families that are held for a moment
 _inbox: deque[tuple[str, Event]] = deque()
 _woken = False
 _lock = threading.Lock()  # of the two above
@@ -50,6 +53,8 @@ def feed(name: str, terms: Terms | None = None) -> Feed:
         _make_room()
     made = _feeds[name] = Feed(name, terms or Terms())
     made.interested = lambda interested: _interest(name, interested)
+    if (found := families.of(name)) is not None:
+        _hold(name, found[0].linger)
     if _member is not None:
         _member.enter(name)
     if known is not None:
@@ -58,7 +63,39 @@ def feed(name: str, terms: Terms | None = None) -> Feed:
     return made
 
 
+async def opened(name: str, terms: Terms) -> Feed:
+    """The topic's feed for a reader, who finds there what its family knows of the past."""
+    found = families.of(name)
+    if found is None or name in _feeds:
+        return feed(name, terms)
+    under_way = _opening.get(name)
+    if under_way is None:
+        under_way = _opening[name] = Opening(*found, lambda: feed(name, terms))
+        under_way.task.add_done_callback(lambda _: _opening.pop(name, None))
+    return await asyncio.shield(under_way.task)  # others may wait for it, too
+
+
+def _hold(name: str, seconds: float) -> None:
+    """Forget the topic then, unless somebody reads it."""
+    if (held := _unread.pop(name, None)) is not None:
+        held.cancel()
+    _unread[name] = asyncio.get_running_loop().call_later(seconds, _let_go, name)
+
+
+def _let_go(name: str) -> None:
+    _unread.pop(name, None)
+    if name in _feeds and not _feeds[name].subscribers:
+        forget(name)
+
+
 def _interest(name: str, interested: bool) -> None:
+    if (found := families.of(name)) is not None:
+        family, rest = found
+        if interested and (held := _unread.pop(name, None)) is not None:
+            held.cancel()
+        elif not interested and name in _feeds:
+            _hold(name, family.linger)
+        family.read(rest, interested)
     for tell in on_interest:
         tell(name, interested)
 
@@ -66,10 +103,12 @@ def _interest(name: str, interested: bool) -> None:
 def _make_room() -> None:
     if len(_feeds) < MOST_FEEDS:
         return
-    unread = next((name for name, feed in _feeds.items() if not feed.subscribers), None)
-    if unread is None:
+    unread = [name for name, feed in _feeds.items() if not feed.subscribers]
+    # What a family's topic holds can be had again.
+    chosen = next((name for name in unread if name in _unread), unread[0] if unread else None)
+    if chosen is None:
         raise Busy("The server has as many topics as it takes; come again later.", retry_after=30)
-    forget(unread)
+    forget(chosen)
 
 
 def forget(name: str) -> None:
@@ -90,7 +129,8 @@ async def serve() -> None:
     """This process holds topics from now on. On the home loop; further calls do nothing."""
     global _serving, _member
     if not serves():
-        _feeds.clear()  # of a loop that has ended
+        for of_ended_loop in (_feeds, _opening, _unread):
+            of_ended_loop.clear()
         _serving = await relay.Listener.start(_append)
         _member = Member(_append)
 
@@ -99,8 +139,17 @@ def serves() -> bool:
     return _serving is not None and _serving.alive
 
 
-def _append(name: str, event: Event) -> Cursor:
-    return feed(name).append(event)
+def _append(name: str, event: Event) -> Cursor | None:
+    known = _feeds.get(name)
+    if known is None:
+        if families.of(name) is not None:
+            if (under_way := _opening.get(name)) is not None:
+                under_way.take(event)
+            return None  # nobody reads it
+        known = feed(name)
+    if event.name == RETRACT and families.of(name) is None and not known.holds(event.key):
+        return None  # who was never told of it shall not hear that there was something
+    return known.append(event)
 
 
 def publish(name: str, event: Event) -> None:
@@ -175,8 +224,13 @@ async def close_all() -> None:
         await member.close()
     if listener is not None:
         await listener.close()
+    for under_way in list(_opening.values()):
+        under_way.task.cancel()
+    await asyncio.gather(*(under_way.task for under_way in _opening.values()), return_exceptions=True)
     for name in list(_feeds):
         forget(name)
+    while _unread:
+        _unread.popitem()[1].cancel()
     with _lock:
         _inbox.clear()
         _woken = False

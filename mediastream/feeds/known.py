@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from mediastream import access
 from mediastream.errors import NoRight, SignInNeeded, Unknown
+from mediastream.feeds import families
 from mediastream.feeds.models import Topic
 from mediastream.feeds.terms import Terms
 from mediastream.rows import Rows
@@ -53,6 +55,25 @@ async def right_to(request: HttpRequest, name: str) -> access.Right[KnownTopic]:
     if right is None:
         raise Unknown(f"There is no topic “{name}”; /feeds/ lists those there are.")
     return right
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A topic that a visitor may read, and the right by which they may."""
+
+    name: str
+    terms: Terms
+    right: access.Right[Any]
+
+
+async def reading(request: HttpRequest, name: str) -> Reading:
+    """Of a topic with a row, or of a family's. Raises Unknown, SignInNeeded or NoRight."""
+    found = families.of(name)
+    if found is not None:
+        family, rest = found
+        return Reading(name, family.terms, await family.right(request, rest))
+    right = await right_to(request, name)
+    return Reading(name, right.item.terms, right)
 
 
 async def to_publish(request: HttpRequest, name: str) -> KnownTopic:

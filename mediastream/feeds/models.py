@@ -7,7 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from mediastream.access import Visibility
-from mediastream.feeds import sources
+from mediastream.feeds import families, sources
 from mediastream.feeds.terms import Policy, Terms
 
 
@@ -15,6 +15,8 @@ def validate_name(name: str) -> None:
     """Any characters but those that would end a path segment's name or a line, and the two that mean folders."""
     if re.search(r"[/\\]", name) or not name.isprintable() or name.strip() != name or name in (".", ".."):
         raise ValidationError("A name is printable text without slashes, or spaces at its ends.")
+    if families.of(name) is not None:
+        raise ValidationError("Topics of such names are the server's own.")
 
 
 def validate_source(text: str) -> None:
@@ -65,6 +67,11 @@ class Topic(models.Model):
         help_text="Events a second of the simulator; of polled JSON, how often it is asked for.",
     )
     always_on = models.BooleanField(default=False, help_text="Have the source run while nobody reads, too.")
+    compressed = models.BooleanField(
+        default=True,
+        help_text="For readers that take it. Only while everybody may read it: what members or administrators read is "
+        "never compressed, as lengths would tell of it.",
+    )
     token_version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
@@ -75,4 +82,6 @@ class Topic(models.Model):
 
     @property
     def terms(self) -> Terms:
-        return Terms(Policy(self.policy), self.history)
+        """Compressed is what is no secret: see docs/architecture.md."""
+        compressed = self.compressed and self.visibility == Visibility.PUBLIC
+        return Terms(Policy(self.policy), self.history, compressed)

@@ -16,6 +16,7 @@ from mediastream.broadcast import Shared
 from mediastream.feeds.events import Format
 
 if TYPE_CHECKING:
+    from mediastream.feeds.compressed import Coded
     from mediastream.feeds.feed import Feed
 
 
@@ -63,9 +64,9 @@ class Batch:
 
 class Subscriber:
     """Made by `Feed.join`. `opening`: what is sent first; `sent`: the sequence up to which all has been handed over;
-    `farewell`: what is sent last."""
+    `farewell`: what is sent last; `coded`: its stream where that is compressed."""
 
-    __slots__ = ("_news", "_over", "catching", "farewell", "feed", "offer", "opening", "sent", "want")
+    __slots__ = ("_news", "_over", "catching", "coded", "farewell", "feed", "offer", "opening", "sent", "want")
 
     def __init__(self, feed: "Feed", want: Want, sent: int, catching: Catching | None, opening: bytes) -> None:
         self.feed = feed
@@ -74,6 +75,7 @@ class Subscriber:
         self.catching = catching
         self.opening = opening
         self.farewell = b""
+        self.coded: Coded | None = None
         self.offer: Callable[[Shared], bool] | None = None
         self._news: asyncio.Event | None = None
         self._over: asyncio.Future[None] | None = None
@@ -98,11 +100,27 @@ class Subscriber:
         """Have all that waits written by `offer`; False if the connection would not take it all yet."""
         feed, offer = self.feed, self.offer
         assert offer is not None
-        while self.sent < feed.head and (batch := feed.batch(self)) is not None:
+        while self.sent < feed.head and (batch := self._batch()) is not None:
             if batch.pieces and not offer(batch.joined):
                 return False
-            feed.handed(self, batch)
+            self._handed(batch)
         return True
+
+    def say(self, words: Shared) -> None:
+        """Have them written by `offer`, if the connection takes them now."""
+        assert self.offer is not None
+        if self.coded is None:
+            self.offer(words)
+        elif self.offer((batch := self.coded.alone(words.plain, self.sent)).joined):
+            self.coded.handed(batch)
+
+    def _batch(self) -> Batch | None:
+        return self.feed.batch(self) if self.coded is None else self.coded.batch(self)
+
+    def _handed(self, batch: Batch) -> None:
+        self.feed.handed(self, batch)
+        if self.coded is not None:
+            self.coded.handed(batch)
 
     async def take(self, seconds: float) -> Batch | None:
         """What waits, or comes within that time; None if nothing does, or when it has ended."""
@@ -112,10 +130,10 @@ class Subscriber:
             async with asyncio.timeout(seconds):
                 while not self.ended:
                     self._news.clear()
-                    if (batch := self.feed.batch(self)) is None:
+                    if (batch := self._batch()) is None:
                         await self._news.wait()
                         continue
-                    self.feed.handed(self, batch)
+                    self._handed(batch)
                     if batch.pieces:
                         return batch
         except TimeoutError:

@@ -14,10 +14,11 @@ class Policy(Enum):
 
 @dataclass(frozen=True)
 class Terms:
-    """`history`: events kept, at least one."""
+    """`history`: events kept, at least one; `compressed`: whether its streams may be."""
 
     policy: Policy = Policy.OLDEST
     history: int = 1000
+    compressed: bool = False
 
     @property
     def keyed(self) -> bool:

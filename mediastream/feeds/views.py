@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import path
+from django.utils.cache import patch_vary_headers
 
 from mediastream import access, homeloop
 from mediastream.errors import BadInput
@@ -13,11 +14,14 @@ from mediastream.faults import allow
 from mediastream.feeds import asked, changes, hub
 from mediastream.feeds.asked import Asked
 from mediastream.feeds.bodies import FeedBody
+from mediastream.feeds.compressed import CODINGS
 from mediastream.feeds.events import MOST_BYTES, UNNAMED, Event, Format
-from mediastream.feeds.known import KnownTopic, right_to, to_publish
+from mediastream.feeds.known import KnownTopic, Reading, reading, to_publish
 from mediastream.feeds.models import Topic
 from mediastream.feeds.sources import SIMULATOR
 from mediastream.feeds.upstream import key_of
+from mediastream.http.coding import choose
+from mediastream.http.pieces import Coding
 from mediastream.lean import lean, takes_body
 from mediastream.responses import StreamResponse, headers_only
 from mediastream.streams import Label
@@ -56,18 +60,30 @@ async def stream(request: HttpRequest, topic: str) -> HttpResponseBase:
 
 
 async def _stream(request: HttpRequest, topic: str, wanted: Asked) -> HttpResponseBase:
-    right = await right_to(request, topic)
-    form = wanted.want.form
+    known = await reading(request, topic)
+    form, coding = wanted.want.form, _coding(request, known)
+    response: HttpResponseBase
     if request.method == "HEAD":
-        return _uncached(headers_only(form.value), right)
-    body = await homeloop.run(join(right.item, wanted))
-    return _uncached(StreamResponse(body, form.value, Label("feed", topic), right), right)
+        response = headers_only(form.value)
+    else:
+        body = await homeloop.run(join(known, wanted, coding))
+        response = StreamResponse(body, form.value, Label("feed", topic), known.right)
+    if coding is not None:
+        response["Content-Encoding"] = coding.name
+    patch_vary_headers(response, ["Accept-Encoding"])
+    return _uncached(response, known.right)
 
 
-async def join(topic: KnownTopic, wanted: Asked) -> FeedBody:
-    """On the home loop. Raises Busy."""
+def _coding(request: HttpRequest, topic: Reading) -> Coding | None:
+    chosen = choose(request.headers.get("Accept-Encoding"), list(CODINGS)) if topic.terms.compressed else None
+    return CODINGS[chosen] if chosen is not None else None
+
+
+async def join(topic: Reading, wanted: Asked, coding: Coding | None = None) -> FeedBody:
+    """On the home loop. `coding`: how the body is compressed, which the response has to say. Raises Busy."""
     await begin()
-    return FeedBody(hub.feed(topic.name, topic.terms).join(wanted.want, wanted.after))
+    feed = await hub.opened(topic.name, topic.terms)
+    return FeedBody(feed.join(wanted.want, wanted.after, coding))
 
 
 async def begin() -> None:
@@ -77,7 +93,7 @@ async def begin() -> None:
         changes.begin()
 
 
-def _uncached(response: HttpResponseBase, right: access.Right[KnownTopic]) -> HttpResponseBase:
+def _uncached(response: HttpResponseBase, right: access.Right[Any]) -> HttpResponseBase:
     """nginx holds a stream back unless it is told, and a transforming proxy may not compress it into blocks."""
     response["Cache-Control"] = "no-cache" if right.visitor.pk is None else "private, no-cache"
     response["X-Accel-Buffering"] = "no"

@@ -12,14 +12,14 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 
-from mediastream import access, homeloop, streams
+from mediastream import homeloop, streams
 from mediastream.delivery import Receive, Scope, Send
 from mediastream.errors import Fault
 from mediastream.feeds import asked
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.events import Format
 from mediastream.feeds.feed import HEARTBEAT
-from mediastream.feeds.known import KnownTopic, right_to
+from mediastream.feeds.known import Reading, reading
 from mediastream.feeds.views import join
 from mediastream.lean import LeanRequest
 from mediastream.request_threads import shared_threads
@@ -68,8 +68,8 @@ class FeedSocket(AsyncWebsocketConsumer):
     async def _pump(self) -> None:
         try:
             wanted = asked.parse(QueryDict(self.scope["query_string"]), Format.SOCKET)
-            right = await self._right()
-            body = await homeloop.run(join(right.item, wanted))
+            known = await self._reading()
+            body = await homeloop.run(join(known, wanted))
         except Fault as fault:
             await self.close(APPLICATION + fault.status, fault.detail[:120])
             return
@@ -77,17 +77,18 @@ class FeedSocket(AsyncWebsocketConsumer):
             logger.exception("a feed's socket could not be opened")
             await self.close(1011)
             return
-        await self._send_all(body, right)
+        await self._send_all(body, known)
 
-    async def _right(self) -> access.Right[KnownTopic]:
+    async def _reading(self) -> Reading:
         """As for an HTTP request with this handshake's headers."""
         request = LeanRequest({**self.scope, "method": "GET"}, io.BytesIO())
         async with shared_threads():
-            return await right_to(request, self.scope["url_route"]["kwargs"]["topic"])
+            return await reading(request, self.scope["url_route"]["kwargs"]["topic"])
 
-    async def _send_all(self, body: FeedBody, right: access.Right[KnownTopic]) -> None:
+    async def _send_all(self, body: FeedBody, known: Reading) -> None:
         subscriber = body.subscriber
-        stream = streams.opened(Stream(Label("feed socket", right.item.name), right.holds, subscriber.end), brief=False)
+        right, label = known.right, Label("feed socket", known.name)
+        stream = streams.opened(Stream(label, right.holds, subscriber.end, right.visitor.pk), brief=False)
         try:
             await self._say(subscriber.opening.decode().splitlines(), stream)
             while not subscriber.ended:

@@ -38,6 +38,8 @@ KEEPALIVE = 10.0  # seconds after which a picture that still stands is sent agai
 REFRESH = 1.0  # seconds after which a picture that has not changed is sent again
 LOG_AGAIN = 300.0  # seconds after which a failure that stays is logged again
 
+on_start: list[Callable[[str, Terms], None]] = []  # who wants to know that a camera is started, by which slug
+
 
 class Camera:
     """One source, captured once. Lives on the home loop; `close` ends everything it owns."""
@@ -90,19 +92,21 @@ class Camera:
 
     @property
     def condition(self) -> Condition:
+        viewers = self._viewers.copy()
         return Condition(
             self.state,
             self.latest.captured if self.latest is not None else None,
             self.last_failure,
             self.facts,
             self._rhythm.rate if self._rhythm is not None else None,
-            tuple(viewer.skipped for viewer in self._viewers.copy()),
+            tuple(viewer.skipped for viewer in viewers if viewer.through is None),
             self._left_out,
+            sum(viewer.through() for viewer in viewers if viewer.through is not None),
         )
 
-    def join(self, fps: float | None = None) -> Viewer:
+    def join(self, fps: float | None = None, through: Callable[[], int] | None = None) -> Viewer:
         """A place for one more viewer, who gets the last frame at once; starts the source if it rests."""
-        viewer = Viewer(fps)
+        viewer = Viewer(fps, through)
         if self.closed:
             viewer.end()
             return viewer
@@ -199,6 +203,8 @@ class Camera:
             await asyncio.wait(self._captures)
 
     def _start(self) -> None:
+        for tell in on_start:
+            tell(self.slug, self.terms)
         self._capturing = asyncio.create_task(self._run(), name=f"camera {self.slug}")
         self._captures.add(self._capturing)
         self._capturing.add_done_callback(self._over)

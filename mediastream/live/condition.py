@@ -18,8 +18,8 @@ class State(Enum):
 @dataclass(frozen=True)
 class Condition:
     """`captured`: when the last picture was, in Unix seconds; `failure`: the last, however long ago; `rate`:
-    pictures a second that come; `skips`: for each who watches now, the frames it was too slow for;
-    `left_out`: as they were the same as the last."""
+    pictures a second that come; `skips`: for each who watches the pictures now, the frames it was too slow for;
+    `left_out`: as they were the same as the last; `of_video`: how many watch the H.264."""
 
     state: State
     captured: float | None = None
@@ -28,7 +28,8 @@ class Condition:
     rate: float | None = None
     skips: tuple[int, ...] = ()
     left_out: int = 0
+    of_video: int = 0
 
     @property
     def viewers(self) -> int:
-        return len(self.skips)
+        return len(self.skips) + self.of_video

@@ -1,8 +1,10 @@
 """What requests need to know of a camera, as a frozen value kept in memory (mediastream/rows.py)."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -45,3 +47,19 @@ async def right_to(request: HttpRequest, slug: str) -> access.Right[KnownCamera]
     if right is None:
         raise Unknown(f"There is no camera “{slug}”; /live/ lists those there are.")
     return right
+
+
+async def right_to_numbered(request: HttpRequest, text: str) -> access.Right[KnownCamera]:
+    """The same by the number of its row, which stays when the camera is renamed and is never given again."""
+    slug = await sync_to_async(slug_of)(text)
+    right = await right_to(request, slug) if slug else None
+    if right is None or str(right.item.pk) != text:
+        raise Unknown("There is no such camera; /live/ lists those there are.")
+    return right
+
+
+def slug_of(text: str) -> str:
+    """Of the camera with this number; "" if there is none."""
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        return ""
+    return Camera.objects.filter(pk=int(text)).values_list("slug", flat=True).first() or ""

@@ -163,10 +163,12 @@ async def snapshot(slug: str, terms: Terms, executable: str, max_age: float | No
         return frame, opened.state
 
 
-def condition(slug: str, terms: Terms) -> Condition:
-    """How it is now. Any thread may ask; nothing is started."""
+def condition(slug: str, terms: Terms | None = None) -> Condition:
+    """How it is now; None: on whatever terms. Any thread may ask; nothing is started."""
     known = _cameras.get(slug)
-    return known.condition if known is not None and known.terms == terms else Condition(State.RESTING)
+    if known is None or terms not in (None, known.terms):
+        return Condition(State.RESTING)
+    return known.condition
 
 
 @asynccontextmanager

@@ -57,6 +57,10 @@ class Feed:
     def subscribers(self) -> int:
         return len(self._places)
 
+    def watching(self) -> int:
+        """How many people there are among them: recorders are none."""
+        return sum(not place.across for place in self._places.copy())
+
     def join(self, *, across: bool = False) -> Place:
         """A place for one more; starts the encoder if it rests. `across`: place.py."""
         place = Place(across=across)
@@ -142,7 +146,7 @@ class Feed:
 
     async def _run(self) -> None:
         """Encode as long as it is wanted; wait longer after each failure in a row."""
-        viewer = self.camera.join()
+        viewer = self.camera.join(through=self.watching)
         backoff = Backoff(*BACKOFF)
         try:
             frame = await viewer.take()

@@ -12,13 +12,15 @@ from mediastream.live.rhythm import Pace
 class Viewer:
     """A place for one frame, the latest. `fps`: how many a second it wants at most, None: all.
 
-    `skipped`: frames that were replaced before they were taken; not those it does not want.
+    `skipped`: frames that were replaced before they were taken; not those it does not want. `through`: for an encoder,
+    which is no viewer itself: how many watch what it makes.
     """
 
-    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped")
+    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped", "through")
 
-    def __init__(self, fps: float | None = None) -> None:
+    def __init__(self, fps: float | None = None, through: Callable[[], int] | None = None) -> None:
         self.skipped = 0
+        self.through = through
         self._pace = Pace(fps) if fps is not None else None
         self._offer: Callable[[Frame], bool] | None = None
         self._frame: Frame | None = None

@@ -17,6 +17,7 @@ from mediastream.faults import allow, sign_in
 from mediastream.http.multipart import MIXED_TYPE
 from mediastream.lean import lean
 from mediastream.live import registry, videos
+from mediastream.live.chat import room_of
 from mediastream.live.condition import State
 from mediastream.live.known import KnownCamera, right_to
 from mediastream.live.models import Camera
@@ -48,7 +49,8 @@ async def page(request: HttpRequest, slug: str) -> HttpResponseBase:
         raise Unknown(f"There is no camera “{slug}”; /live/ lists those there are.")
     visitor = await request.auser()
     may_save = await visitor.ahas_perm(access.UPLOAD_PERMISSION)
-    response = render(request, "live/camera.html", {"camera": camera, "user": visitor, "may_save": may_save})
+    context = {"camera": camera, "user": visitor, "may_save": may_save, "room": room_of(camera)}
+    response = render(request, "live/camera.html", context)
     right.give_ticket(request, response)
     return response
 

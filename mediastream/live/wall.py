@@ -54,7 +54,7 @@ class Shown:
         self.right = right
         self.width: int | None = None
         self.state = ""
-        self.stream = Stream(Label("wall", self.slug), right.holds, self.revoke)
+        self.stream = Stream(Label("wall", self.slug), right.holds, self.revoke, right.visitor.pk)
         self._news = news
         self._frame: Frame | None = None
         self._pace: Pace | None = None

@@ -153,7 +153,7 @@ class GrantedProtocol(FileSendingProtocol):
         self.patience, self.graced = DOWNLOAD_PATIENCE, True
         self.served += 1
         self._answering = grant.file.share()
-        stream = streams.Stream(grant.label, grant.holds, self.reset)
+        stream = streams.Stream(grant.label, grant.holds, self.reset, grant.whose)
         self.stream = streams.opened(stream, brief=True)
         lines = b"HTTP/1.1 206 Partial Content\r\n", grant.header(span), _CACHED_SERVER_HEADER
         text = b"%b%b%b%b\r\n" % (*lines, _get_cached_date_header())

@@ -178,6 +178,22 @@ def test_who_gets_what(ask: Ask, role: str) -> None:
     assert child_pids() <= before
 
 
+@pytest.mark.parametrize("role", access_table.ROLES)
+def test_who_reads_which_topic_of_a_family(role: str) -> None:
+    people = {kind: make_visitor(kind) for kind in {"owner", role}}
+    client = client_of(people[role])
+    for visibility in access_table.VISIBILITIES:
+        item = make_media(visibility=visibility, owner=people["owner"])
+        camera = Camera.objects.create(slug=visibility, name="x", source="test-pattern", visibility=visibility)
+        for topic, may in access_table.topics(str(item.pk), visibility, str(camera.pk)).items():
+            refused = 401 if role in access_table.SIGNED_OUT else 403
+            assert client.head(f"/feeds/{topic}/events").status_code == (200 if role in may else refused), topic
+            assert client.post(f"/feeds/{topic}/publish", headers={"Authorization": "Bearer x"}).status_code == 403
+        spelled = (str(item.pk).upper(), f"{{{item.pk}}}", item.pk.hex)
+        for topic in [*access_table.NO_TOPICS, *(f"chat.watch.{other}" for other in spelled)]:
+            assert client.head(f"/feeds/{topic}/stream").status_code == 404, topic
+
+
 def session_of(visitor: AbstractBaseUser | AnonymousUser) -> str:
     return client_of(visitor).cookies["sessionid"].value if visitor.is_authenticated else ""
 

@@ -62,6 +62,7 @@ FAULTS: list[tuple[Fault, int, str, dict[str, str]]] = [
     (errors.NotMedia("x."), 415, "not_media", {}),
     (errors.RangeNotSatisfiable(7), 416, "range_not_satisfiable", {"Content-Range": "bytes */7"}),
     (errors.Busy("x.", 5), 503, "busy", {"Retry-After": "5"}),
+    (errors.TooMany("x.", 5), 429, "too_many", {"Retry-After": "5"}),
     (errors.Exhausted("x."), 503, "busy", {"Retry-After": "5"}),
     (errors.SourceFailed("x.", 5), 503, "source_failed", {"Retry-After": "5"}),
     (errors.EncoderFailed("x.", 5), 503, "encoder_failed", {"Retry-After": "5"}),

@@ -14,6 +14,7 @@ from mediastream.bodies import Body
 from mediastream.errors import StreamCut
 from mediastream.responses import StreamResponse
 from mediastream.streams import Label
+from mediastream.visitors import NOBODY, Visitor
 
 # Closing a response ends its request, of which Django tells its database connections.
 pytestmark = pytest.mark.django_db
@@ -47,6 +48,7 @@ class Source(Body):
 @dataclass
 class Right:
     stands: bool = True
+    visitor: Visitor = NOBODY
     asked: list[int] = field(default_factory=list)
 
     def holds(self) -> bool:

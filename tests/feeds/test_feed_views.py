@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from django.test import AsyncClient, Client, RequestFactory
 from media_library.signals import media_ready
 from mediastream import homeloop
 from mediastream.environment import ROOT
+from mediastream.errors import StreamCut
 from mediastream.feeds import hub
 from mediastream.feeds.known import known
 from mediastream.feeds.models import Topic
 from mediastream.http.sse import Message, Parser
 from tests.core.test_asgi_servers import a_client_that_stays
 from tests.core.test_wsgi import Call
+from tests.decoding import Decoder
 from tests.handling import real_handler
 from tests.media_library.conftest import client_of, collect_static, make_media, make_visitor
 
@@ -61,20 +64,65 @@ async def readers(name: str) -> int:
     return hub.feed(name).subscribers
 
 
-def test_an_event_stream_under_wsgi_has_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("coding", "beat"), [(None, b":\n\n"), ("gzip", b"\0\0\0\xff\xff"), ("zstd", b"\0\0\0")])
+def test_an_event_stream_under_wsgi_has_heartbeats(
+    coding: str | None, beat: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mediastream.pulling.HEARTBEAT", 0.05)
     topic = make_topic()
-    call = Call("/feeds/t/events")
-    chunks, parser = iter(call.result), Parser()
-    parser.feed(next(chunks))
+    call = Call("/feeds/t/events", HTTP_ACCEPT_ENCODING=coding or "identity")
+    chunks, parser, decoder = iter(call.result), Parser(), Decoder(coding)
+    parser.feed(decoder.feed(next(chunks)))
     assert parser.retry
-    assert next(chunks) == b":\n\n"
-    publish("hello", topic, "?event=greeting")
-    found: list[Message] = []
-    while not found:
-        found = parser.feed(next(chunks))
-    assert (found[0].event, found[0].data) == ("greeting", "hello")
+    for number in range(3):
+        quiet = next(chunks)
+        assert quiet == beat
+        decoder.feed(quiet)
+        publish(f"hello {number}", topic, "?event=greeting")
+        found: list[Message] = []
+        while not found:
+            found = parser.feed(decoder.feed(next(chunks)))
+        assert (found[0].event, found[0].data) == ("greeting", f"hello {number}")
     call.close()
+
+
+@pytest.mark.parametrize(
+    ("topic", "accept", "coding"),
+    [
+        ({}, "gzip, deflate, br, zstd", "zstd"),
+        ({}, "gzip", "gzip"),
+        ({}, "gzip;q=0", None),
+        ({}, "gzip;q=2", None),
+        ({"compressed": False}, "gzip", None),
+        ({"visibility": "members"}, "gzip", None),
+        ({"visibility": "private"}, "gzip", None),
+    ],
+)
+@pytest.mark.parametrize("way", ["events", "stream"])
+def test_how_a_stream_is_compressed(topic: dict[str, Any], accept: str, coding: str | None, way: str) -> None:
+    """Nothing that is not for everybody is; and HEAD says the same."""
+    make_topic(**topic)
+    client = client_of(make_visitor("superuser"))
+    asked = {"Accept-Encoding": accept}
+    for answer in (client.head(f"/feeds/t/{way}", headers=asked), client.get(f"/feeds/t/{way}", headers=asked)):
+        assert answer.headers.get("Content-Encoding") == coding
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        answer.close()
+
+
+def test_a_topic_that_is_no_longer_public_is_no_longer_compressed() -> None:
+    """Who reads it compressed is ended, and comes again."""
+    topic = make_topic()
+    call = Call("/feeds/t/stream", HTTP_ACCEPT_ENCODING="gzip")
+    chunks, decoder = iter(call.result), Decoder("gzip")
+    assert json.loads(decoder.feed(next(chunks)))["event"] == "open"
+    topic.visibility = "members"
+    topic.save()
+    with suppress(StreamCut):
+        for chunk in chunks:
+            decoder.feed(chunk)
+    call.close()
+    assert homeloop.call(readers("t"), 10) == 0
 
 
 async def test_another_asgi_server() -> None:

@@ -1,5 +1,7 @@
 """HLS in a real Chromium over the real server: it plays, seeks and says why; nothing is left when its page goes."""
 
+import urllib.request
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -57,6 +59,55 @@ def test_text_subtitles_are_shown(page: Page, server: Server, clips: Clips) -> N
     wait_for(page, "v.textTracks[0].cues && v.textTracks[0].cues.length > 0")
     assert video(page, "v.textTracks[0].cues[0].text") == "Hello there"
     assert video(page, "v.textTracks[0].cues[0].startTime") == pytest.approx(0.5, abs=0.05)
+    # Seen, too: the same picture with and without.
+    video(page, "v.pause() || (v.currentTime = 3)")
+    wait_for(page, "!v.seeking && v.textTracks[0].activeCues.length === 1")
+    picture = page.locator("#player video")
+    page.wait_for_timeout(300)
+    shown = picture.screenshot()
+    video(page, "v.textTracks[0].mode = 'hidden'")
+    page.wait_for_timeout(300)
+    assert picture.screenshot() != shown
+    video(page, "v.textTracks[0].mode = 'showing'")
+    page.wait_for_timeout(300)
+    assert picture.screenshot() == shown
+
+
+def test_a_slow_connection_brings_a_smaller_picture(page: Page, server: Server, clips: Clips) -> None:
+    added = server.add_media(clips["sizes.avi"], "--title", "In two sizes")
+    rest(server)
+    page.goto(added["watch"])
+    expect(page.locator("#how")).to_have_text("Transcoded", timeout=WAIT)
+    page.evaluate("document.querySelector('#player video').play()")
+    wait_for(page, "v.videoHeight === 480 && v.currentTime > 0.2")
+    network = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 20, "downloadThroughput": 100_000, "uploadThroughput": 100_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    video(page, "v.currentTime = 60")
+    wait_for(page, "!v.seeking && v.videoHeight === 360 && v.currentTime > 60.5")
+    page.goto("about:blank")
+    rest(server)
+
+
+def test_a_worker_that_is_killed_leaves_no_ffmpeg_and_the_player_goes_on(own_server: Server, clips: Clips) -> None:
+    base = own_server.add_media(clips["long444.mp4"])["hls"].removesuffix("master.m3u8") + "video-360p/"
+    assert segment(own_server, f"{base}50.m4s") == b"moof"
+    ffmpegs = own_server.ffmpegs()
+    assert ffmpegs
+    draft = next((own_server.data_dir / "cache" / "transcode").rglob("*.m4s")).with_name(".draft-left")
+    draft.write_bytes(b"half")
+    own_server.worker().kill()
+    wait_until(lambda: not any(each.is_running() for each in ffmpegs), 5, "no FFmpeg of the dead worker")
+    wait_until(own_server.answers, 20, "a new worker to answer")
+    assert segment(own_server, f"{base}70.m4s") == b"moof"
+    assert segment(own_server, f"{base}50.m4s") == b"moof"
+    wait_until(lambda: not draft.exists(), 10, "the dead worker's half of a file to go")
+
+
+def segment(server: Server, path: str) -> bytes:
+    """The kind of its first box."""
+    with urllib.request.urlopen(f"{server.url(path)}?viewer=aaaaaaaa11111111", timeout=30) as answer:
+        return bytes(answer.read()[4:8])
 
 
 def test_a_seek_by_hand_in_a_burst_has_two_ffmpegs_at_most(page: Page, server: Server, clips: Clips) -> None:

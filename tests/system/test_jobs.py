@@ -244,8 +244,12 @@ def test_jobs_in_the_admin(page: Page, server: Server, item: str) -> None:
     first = page.locator("#result_list tbody tr").first
     expect(first).to_contain_text("Encode for browsers")
     expect(first).to_contain_text(re.compile(r"running \d+ %, [\d.e+]+x as fast"))
+    fetched: list[str] = []
+    page.wait_for_timeout(1000)  # the page is fetched once when the stream is open
+    page.on("request", lambda request: fetched.append(request.url))
     shown = first.locator(".field-progress").inner_text()
     expect(first.locator(".field-progress")).not_to_have_text(shown, timeout=1000 * SOON)  # without a reload
+    assert not fetched  # the topic tells it
     first.locator("input.action-select").check()
     page.locator("select[name=action]").select_option("cancel")
     page.get_by_role("button", name=re.compile("^(Go|Run)")).click()

@@ -21,6 +21,7 @@ import pytest
 
 from tests.media import VIDEO, Clips, run_ffmpeg
 from tests.system.harness import Server, read_head, request, wait_until
+from tests.system.listening import Listening
 from tests.system.servers import COLUMNS, GUIDE, KINDS, UNFRAMED, Running
 
 pytestmark = pytest.mark.system
@@ -82,16 +83,18 @@ def viewers_gone(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_a_feed_and_an_event_from_another_process(running: Running, library: Library) -> None:
-    connection = running.open("/feeds/activity/events")
-    status, headers, received = read_head(connection)
-    assert (status, headers["content-type"]) == (200, "text/event-stream")
-    while b"id: " not in received:
-        received += connection.recv(MIB)
-    running.manage("shell", "-c", ACTIVITY)
-    while b"data: hello" not in received:
-        chunk = connection.recv(MIB)
-        assert chunk
-        received += chunk
+    """Plain and compressed."""
+    with ExitStack() as opened:
+        readers = [
+            opened.enter_context(Listening(running.port, "/feeds/activity/events", coding))
+            for coding in (None, "gzip", "zstd")
+        ]
+        for reader in readers:
+            assert reader.answer.headers["Content-Type"] == "text/event-stream"
+            reader.until(b"id: ")
+        running.manage("shell", "-c", ACTIVITY)
+        for reader in readers:
+            reader.until(b"data: hello")
 
 
 @pytest.fixture

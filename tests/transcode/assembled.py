@@ -9,6 +9,8 @@ from django.test import Client
 from mediastream.live.recording import boxes, samples
 from transcode.cutter import _decode_time
 
+VIEWER = "aaaaaaaa11111111"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -35,6 +37,14 @@ def init_address(text: str) -> str:
     match = re.search(r'#EXT-X-MAP:URI="([^"]+)"', text)
     assert match is not None
     return match[1]
+
+
+def playlist(client: Client, base: str, name: str, viewer: str = VIEWER) -> tuple[bytes, list[str]]:
+    """The init segment's bytes, and the segments' addresses."""
+    text = fetch(client, f"{base}{name}/index.m3u8?viewer={viewer}").decode()
+    folder = f"{base}{name}/"
+    assert text.endswith("#EXT-X-ENDLIST\n")
+    return fetch(client, folder + init_address(text)), [folder + address for address in addresses(text)]
 
 
 def timeline(init: bytes, segments: list[bytes]) -> list[Sample]:

@@ -95,7 +95,12 @@ def test_a_profile_bounds_height_and_bit_rates(profile: Profile) -> None:
 def test_the_output_can_be_played_while_it_is_made() -> None:
     command = progressive()
     assert option(command, "-f") == "mp4"
-    assert set(option(command, "-movflags").split("+")) == {"frag_keyframe", "empty_moov", "default_base_moof"}
+    assert set(option(command, "-movflags").split("+")) == {
+        "frag_keyframe",
+        "empty_moov",
+        "default_base_moof",
+        "frag_discont",
+    }
     assert option(command, "-force_key_frames") == "expr:gte(t,n_forced*2)"
 
 

@@ -20,8 +20,8 @@ from mediastream.errors import Busy, TranscodeFailed
 from tests.browser import chromium
 from tests.media import BUNDLED, Clips
 from tests.media_library.conftest import child_pids, client_of, collect_static, make_clip, make_visitor
-from tests.transcode.assembled import fetch, largest_gap, timeline
-from tests.transcode.test_hls_views import forget, playlist
+from tests.transcode.assembled import fetch, largest_gap, playlist, timeline
+from tests.transcode.conftest import forget
 from transcode import fallback, hardware, hls, registry, session
 from transcode.encoders import BY_NAME, SOFTWARE, Encoder
 from transcode.registry import Silent

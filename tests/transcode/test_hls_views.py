@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,45 +20,18 @@ from django.test import Client
 
 from mediastream import homeloop
 from tests.media import Clips
-from tests.media_library.conftest import child_pids, client_of, collect_static, make_clip, make_visitor
-from tests.transcode.assembled import addresses, fetch, init_address, largest_gap, timeline
+from tests.media_library.conftest import client_of, collect_static, make_clip, make_visitor
+from tests.transcode.assembled import VIEWER, addresses, fetch, init_address, largest_gap, playlist, timeline
+from tests.transcode.conftest import forget
 from transcode import cache, hls, registry, sessions
 from transcode.session import AHEAD
 
-pytestmark = pytest.mark.django_db(transaction=True)
-VIEWER = "aaaaaaaa11111111"
-
-
-@pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, settings: LazySettings) -> Iterator[None]:
-    settings.TRANSCODE_CACHE = tmp_path / "cache"
-    forget()
-    before = child_pids()
-    yield
-    homeloop.call(hls.close_all(), 20)
-    assert registry.running() == 0
-    assert child_pids() <= before
-    forget()
-
-
-def forget() -> None:
-    hls.store.cache_clear()
-    hls.sessions.cache_clear()
-    hls._sources.clear()
-    hls._works.clear()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_hls")]
 
 
 @pytest.fixture
 def either_ffmpeg(ffmpeg_executable: str, settings: LazySettings) -> None:
     settings.FFMPEG = ffmpeg_executable
-
-
-def playlist(client: Client, base: str, name: str, viewer: str = VIEWER) -> tuple[bytes, list[str]]:
-    """The init segment's bytes, and the segments' addresses."""
-    text = fetch(client, f"{base}{name}/index.m3u8?viewer={viewer}").decode()
-    folder = f"{base}{name}/"
-    assert text.endswith("#EXT-X-ENDLIST\n")
-    return fetch(client, folder + init_address(text)), [folder + address for address in addresses(text)]
 
 
 @pytest.mark.parametrize(

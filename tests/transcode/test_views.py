@@ -14,7 +14,7 @@ from django.conf import LazySettings, settings
 from django.test import AsyncClient, Client
 
 from media_library.models import Media, State
-from mediastream import drain, homeloop
+from mediastream import bodies, drain, homeloop
 from mediastream.errors import StreamCut
 from tests.media import Clips
 from tests.media_library.conftest import child_pids, client_of, make_clip, make_media, make_visitor
@@ -49,7 +49,7 @@ def address(media: Media, query: str = "") -> str:
         ("start=999999999", "past the end"),
         ("start=10.5", "past the end; the length is 10"),
         ("start=99999", "past the end"),
-        ("profile=8k", "Profiles are 360p, 480p, 720p, 1080p."),
+        ("profile=8k", "Profiles are original, 360p, 480p, 720p, 1080p."),
         ("profile=720p%00", "profile: "),
         ("start=1&profile=../x", "profile: "),
     ],
@@ -122,7 +122,7 @@ def test_a_range_has_no_meaning_here(client: Client, clips: Clips) -> None:
 @pytest.mark.parametrize("read", [0, 1])
 def test_a_response_closed_early_ends_ffmpeg(client: Client, clips: Clips, read: int) -> None:
     before = child_pids()
-    response = client.get(address(make_clip(clips, "h264.mp4")))
+    response = client.get(address(make_clip(clips, "h264.mp4"), "?profile=360p"))
     assert child_pids() - before
     chunks = iter(response)
     for _ in range(read):
@@ -138,7 +138,7 @@ def test_past_the_limit_it_is_503_with_retry_after(
     client: Client, clips: Clips, settings: LazySettings, running: int
 ) -> None:
     settings.TRANSCODES = running
-    path = address(make_clip(clips, "h264.mp4"))
+    path = address(make_clip(clips, "h264.mp4"), "?profile=360p&start=1")
     held = [client.get(path) for _ in range(running)]
     response = client.get(path)
     assert response.status_code == 503
@@ -181,7 +181,7 @@ def test_an_ffmpeg_that_cannot_be_started(client: Client, clips: Clips, monkeypa
 def test_an_ffmpeg_for_which_no_descriptors_are_left_is_asked_for_again(
     client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     media = make_clip(clips, "h264.mp4")
@@ -207,6 +207,15 @@ def test_an_ffmpeg_that_fails_half_way_cuts_the_stream(
     response = client.get(address(make_clip(clips, "silent.mp4")))
     with pytest.raises(StreamCut, match="sh ended with 3"):
         list(response)
+
+
+def test_an_ffmpeg_that_falls_silent_is_ended(client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transcode.argv.progressive", lambda *args, **kwargs: ["sh", "-c", "echo some bytes; sleep 60"])
+    monkeypatch.setattr(bodies, "SILENT", 0.3)
+    response = client.get(address(make_clip(clips, "silent.mp4")))
+    with pytest.raises(StreamCut, match="sh gave nothing"):
+        list(response)
+    response.close()
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.FAILED])

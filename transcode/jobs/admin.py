@@ -19,28 +19,21 @@ from mediastream.access import visible_to
 from transcode import fallback, hardware
 from transcode.jobs import asking, queueing
 from transcode.jobs.models import Job, Kind, State
+from transcode.jobs.topics import told
 
-LIVE = "mediastream/jobs.js"
+LIVE: Any = forms.Script("mediastream/jobs.js", type="module")
 SHOWN = 10  # of an item's jobs, the latest
 
 # django-q2's own pages: its messages are not the jobs, and to change them there would only confuse the two.
 admin.site.unregister([model for model in (Failure, OrmQ, Schedule, Success) if admin.site.is_registered(model)])
 
 
-def told(job: Job) -> str:
-    """How it is, in a few words."""
-    if job.state != State.RUNNING:
-        return job.get_state_display()
-    percent = "" if job.percent is None else f" {job.percent:.0f} %"
-    speed = "" if not job.speed else f", {job.speed:.3g}x as fast as it plays"
-    return f"running{percent}{speed}"
-
-
 def shown(job: Job) -> SafeString:
+    """For jobs.js, which keeps it true."""
     bar: SafeString | str = ""
     if job.state == State.RUNNING and job.percent is not None:
-        bar = format_html(' <progress max="100" value="{}"></progress>', job.percent)
-    return format_html("{}{}", told(job), bar)
+        bar = format_html('<progress max="100" value="{}"></progress>', job.percent)
+    return format_html('<span data-job="{}" data-state="{}">{} {}</span>', job.pk, job.state, told(job), bar)
 
 
 @admin.register(Job)

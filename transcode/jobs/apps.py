@@ -8,7 +8,8 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from media_library.signals import media_ready, probe_wanted
-        from transcode.jobs import asking
+        from transcode.jobs import asking, topics
 
         media_ready.connect(asking.after_storing)
         probe_wanted.connect(asking.probes)
+        topics.register()

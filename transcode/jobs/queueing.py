@@ -17,6 +17,7 @@ from django_q.tasks import async_task
 
 from media_library.models import Media
 from mediastream import bus
+from transcode.jobs import topics
 from transcode.jobs.models import ENDED, HEAVY, UNFINISHED, Job, Kind, State
 
 LEASE = "jobs"
@@ -50,6 +51,7 @@ def _deliver(job: int) -> None:
 def tell(job: int) -> None:
     """Let the other processes know, once it is true."""
     transaction.on_commit(functools.partial(bus.notify, TOPIC, str(job)))
+    transaction.on_commit(functools.partial(topics.tell, job), robust=True)
 
 
 def claim(job: int) -> Job | None:

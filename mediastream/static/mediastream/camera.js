@@ -1,9 +1,11 @@
 // One camera's page: as pictures, one JPEG after another (wall.js), or as H.264 (livevideo.js). What was chosen is
-// remembered; where a browser takes no such video, it stays with the pictures.
+// remembered; where a browser takes no such video, it stays with the pictures. How the camera is and how many watch it
+// is told by its topic.
 import { LiveVideo, playable } from "./livevideo.js";
-import { arrange, condition, tellCondition, tiles } from "./wall.js";
+import { follow } from "./topic.js";
+import { arrange, tellCondition, tiles } from "./wall.js";
 
-const LOOK_EVERY = 1000; // milliseconds
+const LOOK_EVERY = 1000; // milliseconds: an age goes on though nothing is told
 const CHOICE = "camera-as";
 
 const [tile] = tiles;
@@ -44,11 +46,28 @@ function show() {
   looking = setTimeout(look, LOOK_EVERY);
 }
 
-// The video's clock goes on while the camera stands still or fails, so the server is asked how old its picture is.
-async function look() {
-  const head = player.shows && await fetch(tile.box.dataset.snapshot, { method: "HEAD", cache: "no-store" }).catch(() => null);
+let told = null; // by the topic, which says nothing again to who comes again and has missed nothing
+let connected = false;
+let offset = 0; // milliseconds, of the server's clock to ours
+
+follow(`live.${tile.box.dataset.slug}`, {
+  after: "",
+  take: (event, data) => {
+    if (event !== "message") return;
+    told = data;
+    offset = data.time * 1000 - Date.now();
+    document.querySelector(".watching").textContent = `${data.viewers} watching`;
+  },
+  say: (state) => { connected = state === "live"; },
+});
+
+tile.condition = () => connected && told && { state: told.state, age: (Date.now() + offset) / 1000 - told.captured };
+
+// The video's clock goes on while the camera stands still or fails.
+function look() {
   if (away()) return;
-  if (head?.ok && player.shows) tellCondition(tile, condition(head.headers));
+  const now = tile.condition();
+  if (now && player.shows) tellCondition(tile, now);
   clearTimeout(looking);
   looking = setTimeout(look, LOOK_EVERY);
 }

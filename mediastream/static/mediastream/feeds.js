@@ -1,14 +1,12 @@
 // A topic, by one of its three ways out: the newest value of each key, a chart of prices, and how the stream is.
-//
-// Each way comes again by itself and goes on where it stood: EventSource does so of its own (Last-Event-ID), the
-// other two are told the cursor of the last event by `after`.
+import { WAYS } from "./topic.js";
 import uPlot from "./vendor/uPlot-1.6.32.esm.js";
 
 const POINTS = 600; // of each line of the chart
 const ROWS = 50;
 const DELAYS = 50; // events the shown delay is the median of
 const SETTLED = 500; // ms after the first event, from which on delays are measured
-const AGAIN = [500, 10000]; // ms until a lost stream is opened again: first, at most
+const NAMES = ["stored", "watched", "started"]; // of the events of `activity`
 const COLOURS = ["#5cc8ff", "#ffb454", "#7ee787", "#ff8a7a", "#d2a8ff", "#f2cc60", "#79c0ff", "#ffa8cc"];
 
 const topics = JSON.parse(document.getElementById("topics").textContent);
@@ -47,6 +45,7 @@ class View {
       return;
     }
     if (event === "reset") { this.clear(); this.opened(); }
+    if (event === "retract") return this.retract(data.key);
     if (event === "open" || event === "reset" || event === "heartbeat") return;
     this.count += 1;
     const name = key || (data && this.kind.key && data[this.kind.key]) || "";
@@ -67,6 +66,12 @@ class View {
     line.push([data.time, data.change ?? data.price]);
     if (line.length > 1 && line.at(-2)[0] >= data.time) line.pop(); // the former way out has shown it
     if (line.length > POINTS) line.shift();
+  }
+
+  // An event stream does not say what an event's key is; what it is about may be named in it.
+  retract(key) {
+    for (const [name, data] of this.latest) if (name === key || data?.watch?.endsWith(`/${key}/`)) this.latest.delete(name);
+    this.soon();
   }
 
   clear() {
@@ -135,71 +140,6 @@ function say(state) {
 
 const base = () => `/feeds/${encodeURIComponent(topic.value)}`;
 
-function byEvents(take) {
-  const source = new EventSource(`${base()}/events`);
-  source.onopen = () => say("live");
-  source.onerror = () => say(source.readyState === EventSource.CLOSED ? "refused" : "reconnecting");
-  source.onmessage = (event) => take("message", parsed(event.data));
-  for (const name of ["gap", "reset"]) source.addEventListener(name, (event) => take(name, parsed(event.data)));
-  return () => source.close();
-}
-
-function parsed(text) {
-  try { return JSON.parse(text); } catch { return text; }
-}
-
-// A stream that has to be opened again by hand: `once` resolves when it is lost, and rejects when it is refused.
-function again(once) {
-  const ending = new AbortController();
-  (async () => {
-    for (let pause = AGAIN[0]; !ending.signal.aborted; pause = Math.min(2 * pause, AGAIN[1])) {
-      const began = Date.now();
-      try { await once(ending.signal); } catch (refused) {
-        if (refused.final) { say("refused"); return; }
-      }
-      if (ending.signal.aborted) return;
-      say("reconnecting");
-      if (Date.now() - began > AGAIN[1]) pause = AGAIN[0];
-      await new Promise((done) => setTimeout(done, pause * (0.5 + Math.random() / 2)));
-    }
-  })();
-  return () => ending.abort();
-}
-
-function byStream(take) {
-  let after = "";
-  return again(async (signal) => {
-    const response = await fetch(`${base()}/stream${after && `?after=${after}`}`, { signal });
-    if (!response.ok) throw Object.assign(new Error(response.status), { final: response.status < 500 });
-    say("live");
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      const lines = (rest + read.value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) if (line) after = lineOf(line, take, after);
-    }
-  });
-}
-
-function lineOf(text, take, after) {
-  const { id, event, data, key } = JSON.parse(text);
-  take(event, data, key);
-  return id ?? after;
-}
-
-function bySocket(take) {
-  let after = "";
-  return again((signal) => new Promise((lost, refused) => {
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws${base()}/${after && `?after=${after}`}`);
-    signal.addEventListener("abort", () => socket.close());
-    socket.onmessage = (message) => { say("live"); after = lineOf(message.data, take, after); };
-    socket.onclose = ({ code, reason }) => code >= 4400 && code < 4500 ? refused(Object.assign(new Error(reason), { final: true })) : lost();
-  }));
-}
-
-const WAYS = { events: byEvents, stream: byStream, socket: bySocket };
-
 function begin() {
   open?.();
   const kind = topics.find(({ name }) => name === topic.value);
@@ -212,7 +152,9 @@ function begin() {
   at("curl").textContent = `curl -N ${location.origin}${base()}/${way === "stream" ? "stream" : "events"}`;
   say("connecting");
   let here = true;
-  const end = WAYS[way]((event, data, key) => { if (here) shown.take(event, data, key); });
+  const take = (event, data, key) => { if (here) shown.take(event, data, key); };
+  const after = kind.key ? "" : "oldest"; // with keys a stream begins with the last of each anyway
+  const end = WAYS[way](topic.value, { take, after, say: (state) => { if (here) say(state); }, names: NAMES });
   open = () => { here = false; end(); };
 }
 

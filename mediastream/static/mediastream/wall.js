@@ -21,10 +21,16 @@ function tell(tile, text, stale = false) {
   tile.box.classList.toggle("blank", !tile.img.naturalWidth); // else the browser's mark of a broken image
 }
 
-// What the server says of the camera, in the head of any answer about its snapshot; {} where it says nothing.
-export function condition(headers) {
+// What the server says of the camera, in the head of any answer about its snapshot; {} where it says nothing. A page
+// that is told by the camera's topic says so in the tile's `condition`, and nothing is asked (camera.js).
+function condition(headers) {
   const age = Number(headers.get("X-Frame-Age") ?? NaN);
   return { state: headers.get("X-Camera-State"), age };
+}
+
+async function ask(tile) {
+  const head = await fetch(tile.box.dataset.snapshot, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  return head?.ok ? condition(head.headers) : null;
 }
 
 export function tellCondition(tile, { state, age }, live = "live") {
@@ -69,9 +75,9 @@ async function watch(tile, before, since) {
   const shown = look(tile.img);
   if (!shown) return again(tile, stream);
   const asked = tile.img.src;
-  const head = await fetch(tile.box.dataset.snapshot, { method: "HEAD", cache: "no-store" }).catch(() => null);
+  const now = tile.condition ? tile.condition() : await ask(tile);
   if (tile.img.src !== asked) return;
-  if (head?.ok) tellCondition(tile, condition(head.headers));
+  if (now) tellCondition(tile, now);
   if (shown !== before) since = Date.now();
   else if (Date.now() - since > STALE_AFTER) {
     const latest = new Image();
