@@ -131,7 +131,11 @@ async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, co
     if first is not None:
         await send({"type": "http.response.body", "body": first, "more_body": True})
         stream.bytes += len(first)
-        await body.broadcast(connection.sink(stream))
+        sink = connection.sink(stream)
+        try:
+            await body.broadcast(sink)
+        finally:
+            sink.settle()
 
 
 def _grant(response: StreamResponse, body: FileBody, connection: Any) -> None:

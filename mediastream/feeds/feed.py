@@ -123,13 +123,32 @@ class Feed:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
+        made: dict[Want, Shared | None] = {}
         for subscriber in [*self._subscribers]:
             if subscriber.offer is None:
                 subscriber.tell()
-            elif subscriber not in self._busy and not subscriber.advance():
+            elif subscriber not in self._busy and not self._advance(subscriber, made):
                 self._busy.add(subscriber)
         self._flushed = self.head
         self._try_again()
+
+    def _advance(self, subscriber: Subscriber, made: dict[Want, Shared | None]) -> bool:
+        """As its own `advance`; but nearly all have what came before, and then there is one thing to write to all who
+        want the same."""
+        if subscriber.sent != self._flushed or subscriber.catching is not None:
+            return subscriber.advance()
+        want = subscriber.want
+        if want not in made:
+            batch = self.batch(subscriber)
+            whole = batch is not None and batch.pieces and batch.upto == self.head and not batch.dropped
+            made[want] = batch.joined if whole else None
+        news = made[want]
+        if news is None:
+            return subscriber.advance()
+        if not subscriber.offer(news):
+            return False
+        subscriber.sent = self.head
+        return True
 
     def _try_again(self) -> None:
         if self._busy and self._trying is None:
