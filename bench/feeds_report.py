@@ -1,5 +1,5 @@
-"""What `bench feeds` says: a table for each load, and the figures that matter most. Loads are measured one at a time, so
-what each found is kept in results/feeds.json, and the page is written anew from all of it.
+"""What `bench feeds` says: a table for each load, and the figures that matter most. Loads are measured one at a time,
+so what each found is kept in results/feeds.json, and the page is written anew from all of it.
 
 What a profiler said is written by hand: bench/results/feeds-notes.md.
 """

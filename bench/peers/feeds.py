@@ -36,8 +36,9 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     location = / {{ return 200; }}
     location = /publish {{ nchan_publisher; nchan_channel_id bench; nchan_message_buffer_length 1000; }}
-    location = /events {{ nchan_subscriber eventsource; nchan_channel_id bench; nchan_subscriber_first_message newest; }}
-    location = /socket {{ nchan_subscriber websocket; nchan_channel_id bench; nchan_subscriber_first_message newest; }}
+    nchan_subscriber_first_message newest;
+    location = /events {{ nchan_subscriber eventsource; nchan_channel_id bench; }}
+    location = /socket {{ nchan_subscriber websocket; nchan_channel_id bench; }}
   }}
 }}
 """

@@ -120,12 +120,12 @@ def test_who_comes_again_misses_nothing_that_is_held(server: Server, proxied: Pr
     with Reader(proxied, "/feeds/news/events") as reader:
         reader.more()
         publish(server, "news", tokens["news"], 1)
-        last = reader.until(1)[-1].id
+        last = reader.until(1)[-1].last_id
     for number in (2, 3):
         publish(server, "news", tokens["news"], number)
     with Reader(proxied, "/feeds/news/events", f"Last-Event-ID: {last}") as reader:
         assert [message.data for message in reader.until(2)] == ["2", "3"]
-        last = reader.messages[-1].id
+        last = reader.messages[-1].last_id
     worker = server.worker()
     server.process.send_signal(1)  # HUP: a new worker, which holds nothing of before
     wait_until(lambda: not worker.is_running(), 30, "the worker to be replaced")
@@ -145,17 +145,17 @@ def test_the_page_in_a_browser(proxied: Proxied, page: Page) -> None:
         expect(page.locator("#latest tr")).to_have_count(6, timeout=30_000)
 
 
-def test_a_wsgi_server_behind_it(seeded: Path, folder: Path) -> None:
-    data_dir = shutil.copytree(seeded, folder / "wsgi", ignore=shutil.ignore_patterns("*.sock"))
-    running = Running.run(GTHREAD, data_dir, folder / "wsgi.log")
+def test_a_wsgi_server_behind_it(seeded: Path, folder: Path, tmp_path: Path) -> None:
+    data_dir = shutil.copytree(seeded, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock"))
+    running = Running.run(GTHREAD, data_dir, tmp_path / "log")
     proxy = None
     try:
         token = eval(running.manage("shell", "-v", "0", "-c", MAKE).splitlines()[-1])["news"]
-        proxy, proxied = before(running, folder / "nginx-wsgi")
+        proxy, proxied = before(running, folder / f"nginx-{running.port}")
         with Reader(proxied, "/feeds/news/events") as reader:
             reader.more()
             publish(running, "news", token, 1)
-            last = reader.until(1)[-1].id
+            last = reader.until(1)[-1].last_id
         publish(running, "news", token, 2)
         with Reader(proxied, "/feeds/news/events", f"Last-Event-ID: {last}") as reader:
             assert reader.until(1)[0].data == "2"
