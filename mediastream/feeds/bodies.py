@@ -19,11 +19,12 @@ class FeedBody(BroadcastBody):
         self._opened = False
 
     async def __anext__(self) -> bytes:
-        await asyncio.sleep(0)
+        subscriber = self.subscriber
+        if not self._opened or subscriber.ended or subscriber.sent < subscriber.feed.head:
+            await asyncio.sleep(0)  # nothing below would let others have a turn
         if not self._opened:
             self._opened = True
-            return self.subscriber.opening
-        subscriber = self.subscriber
+            return subscriber.opening
         batch = await subscriber.take(HEARTBEAT)
         if batch is not None:
             return batch.joined.plain
