@@ -300,7 +300,7 @@ def test_nothing_comes_after_the_close_of_a_socket(server: Server) -> None:
 
 def test_viewers_that_come_and_go_leave_nothing(server: Server) -> None:
     before = server.descriptors()
-    for number in range(1000):
+    for number in range(2000):
         if number % 4:
             with Reader(server, "/feeds/market/events") as reader:
                 assert reader.status == 200
