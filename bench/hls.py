@@ -16,14 +16,16 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bench.children import Children
 from bench.report import Table
 from tests.media import run_ffmpeg
 from tests.system.harness import Server, wait_until
+from transcode.layout import TARGET
 
 ROUNDS = 7
 SEEKS, SEEKING = 200, 20.0  # how many, and in how many seconds
 VIEWERS = 30
-LEAVES = 100
+LEAVES = 300
 VIDEO_SECONDS = 600
 
 
@@ -72,12 +74,16 @@ def at_rest(server: Server) -> None:
     wait_until(lambda: not server.ffmpegs(), 60, "no FFmpeg")
 
 
+def children_of(server: Server) -> Children:
+    return Children(server.worker().pid, {process.pid for process in server.job_processes()})
+
+
 def cold(server: Server, base: str, path: Path) -> str:
     """Each of another part of the film, so that nothing is in the cache."""
     get(server, f"{base}init.mp4", viewer := new())
     leave(server, base, viewer)
     ratios = []
-    for number in range(20, 20 + 10 * ROUNDS, 10):
+    for number in range(40, 40 + 20 * ROUNDS, 20):
         at_rest(server)
         bare = bare_segment(path, number)
         viewer, started = new(), time.perf_counter()
@@ -89,10 +95,10 @@ def cold(server: Server, base: str, path: Path) -> str:
 
 
 def bare_segment(path: Path, number: int) -> float:
-    """Seconds until an FFmpeg with the same options has written four seconds, and has ended."""
+    """Seconds until an FFmpeg with the same options has written a segment's seconds, and has ended."""
     command = [
-        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(4 * number), "-i", str(path),
-        "-map", "0:0", "-t", "4",
+        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(int(TARGET) * number), "-i", str(path),
+        "-map", "0:0", "-t", str(int(TARGET)),
         "-vf", "scale=-2:720,setsar=1,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21",
         "-maxrate", "3500000", "-bufsize", "7000000", "-bf", "0", "-sc_threshold", "0", "-g", "1000",
         "-f", "mp4", "-movflags", "empty_moov+default_base_moof+frag_keyframe", "pipe:1",
@@ -105,11 +111,11 @@ def bare_segment(path: Path, number: int) -> float:
 def crowd(server: Server, base: str) -> int:
     """The most FFmpegs there were at once."""
     at_rest(server)
-    names, most = [new() for _ in range(VIEWERS)], 0
+    names, most, children = [new() for _ in range(VIEWERS)], 0, children_of(server)
     with ThreadPoolExecutor(VIEWERS) as pool:
         asked = [pool.submit(get, server, f"{base}{number}.m4s", name) for name in names for number in (2, 3)]
         while not all(one.done() for one in asked):
-            most = max(most, len(server.ffmpegs()))
+            most = max(most, children.count())
             time.sleep(0.005)
     assert all(one.result()[0] == 200 for one in asked)
     for name in names:
@@ -120,7 +126,7 @@ def crowd(server: Server, base: str) -> int:
 def seeks(server: Server, base: str) -> tuple[int, float]:
     """The most FFmpegs at once, and seconds from the last request to its answer."""
     at_rest(server)
-    viewer, most, over = new(), 0, threading.Event()
+    viewer, most, over, children = new(), 0, threading.Event(), children_of(server)
 
     def seek(number: int) -> None:
         """As a player does: it drops the request of before."""
@@ -132,14 +138,14 @@ def seeks(server: Server, base: str) -> tuple[int, float]:
     def count() -> None:
         nonlocal most
         while not over.wait(0.005):
-            most = max(most, len(server.ffmpegs()))
+            most = max(most, children.count())
 
     counting = threading.Thread(target=count)
     counting.start()
-    for number in random.Random(6).choices(range(30, 130), k=SEEKS - 1):
+    for number in random.Random(6).choices(range(60, 260), k=SEEKS - 1):
         seek(number)
     started = time.perf_counter()
-    status, _ = get(server, f"{base}145.m4s", viewer)
+    status, _ = get(server, f"{base}290.m4s", viewer)
     after = time.perf_counter() - started
     assert status == 200
     over.set()
@@ -149,16 +155,16 @@ def seeks(server: Server, base: str) -> tuple[int, float]:
 
 
 def leaves(server: Server, base: str) -> str:
-    times = []
+    times, children = [], children_of(server)
     for _ in range(LEAVES):
         at_rest(server)
         viewer = new()
-        asking = threading.Thread(target=get, args=(server, f"{base}149.m4s", viewer))
+        asking = threading.Thread(target=get, args=(server, f"{base}299.m4s", viewer))
         asking.start()
-        wait_until(lambda: server.ffmpegs(), 20, "an FFmpeg")
+        wait_until(children.count, 20, "an FFmpeg")
         started = time.perf_counter()
         leave(server, base, viewer)
-        at_rest(server)
+        wait_until(lambda: not children.count(), 60, "no FFmpeg")
         times.append(1000 * (time.perf_counter() - started))
         asking.join()
     return f"{statistics.median(times):.0f}, {max(times):.0f}"

@@ -2,7 +2,8 @@
 
 A body that says the same to everybody need not be pulled by each viewer's task. Under our worker it hands
 its viewers' connections over instead: whoever produces offers each of them the same bytes, and one that is
-still busy with the last is passed over. Under other servers the same body is iterated.
+still busy with the last is passed over; who keeps up costs a write and nothing else (crowd.py). Under other servers
+the same body is iterated.
 """
 
 from abc import abstractmethod
@@ -24,10 +25,24 @@ class Shared:
 
 
 class Sink(Protocol):
-    """One viewer's connection, ours to write to until the body is over."""
+    """One viewer's connection, ours to write to until the body is over.
+
+    `descriptor`: its socket, for whoever writes chunks to it in place of `offer` (crowd.py); None: nobody may.
+    """
+
+    descriptor: int | None
 
     def offer(self, data: Shared) -> bool:
         """Send it if the connection has nothing of before left; else do nothing and say False."""
+
+    def suit(self, size: int) -> None:
+        """Offers of `size` bytes and more will come: have the socket refuse them while it holds as much unsent."""
+
+    def rest(self, data: Shared, sent: int) -> None:
+        """Of a chunk the socket took so many bytes: send what is left, and count all of it."""
+
+    def count(self, size: int) -> None:
+        """That many bytes went to the socket past `offer`."""
 
 
 class BroadcastBody(Body):

@@ -133,11 +133,8 @@ async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, co
     if first is not None:
         await send({"type": "http.response.body", "body": first, "more_body": True})
         stream.bytes += len(first)
-        sink = connection.sink(stream)
-        try:
+        with connection.sink(stream) as sink:
             await body.broadcast(sink)
-        finally:
-            sink.settle()
 
 
 def _grant(response: StreamResponse, body: FileBody, connection: Any) -> None:

@@ -134,7 +134,7 @@ Q_CLUSTER = {
     "catch_up": False,
     "scheduler": False,
     "queue_limit": 1,
-    "poll": 0.5,  # seconds; a read, which in WAL mode keeps nobody waiting
+    "poll": 1.0,  # seconds; a read, which in WAL mode keeps nobody waiting
     "guard_cycle": 1,
 }
 

@@ -1,11 +1,13 @@
 """What FFmpeg has made, kept to be sent again as plain files: one folder, bounded in bytes.
 
-The least recently used goes first, before the new is written, so that the bound always holds. What a session is about
-to hand out is pinned and stays. A file that is being sent may be deleted: its descriptor keeps the bytes. A file is
-written under another name and renamed, so it is there whole or not at all. Lives on the home loop.
+The least recently used goes first, before the new is written, so that the bound always holds; what sessions have made
+ahead of their players goes last. What a request waits for is pinned and stays. A file that is being sent may be
+deleted: its descriptor keeps the bytes. A file is written under another name and renamed, so it is there whole or not
+at all. Lives on the home loop.
 """
 
 import asyncio
+import itertools
 import os
 import secrets
 from collections import Counter, OrderedDict
@@ -26,6 +28,9 @@ class Cache:
         self.bytes = 0
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._pins: Counter[str] = Counter()
+        self._spared: Counter[str] = Counter()
+        self._puts: dict[str, asyncio.Task[Path]] = {}
+        self._turn = asyncio.Lock()
         self._sweeping: asyncio.Future[list[tuple[str, int]]] | None = None
         self._swept = False
 
@@ -62,31 +67,50 @@ class Cache:
         self._pins[key] += 1
 
     def unpin(self, key: str) -> None:
-        self._pins[key] -= 1
-        if self._pins[key] <= 0:
-            del self._pins[key]
+        _take(self._pins, key)
+
+    def spare(self, key: str) -> None:
+        """Let it go after all that is not spared, until `unspare` as often."""
+        self._spared[key] += 1
+
+    def unspare(self, key: str) -> None:
+        _take(self._spared, key)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is spared that there is hardly room for more."""
+        return sum(self._sizes.get(key, 0) for key in self._spared) > self.quota / 4
 
     async def put(self, key: str, data: bytes) -> Path:
-        """Raises DiskFull if neither the quota nor the disk has room for it, after all that can go has gone."""
-        await self.ready()
-        path = self.folder / key
-        if key in self._sizes:
-            return path
-        await self._make_room(len(data))
-        self.bytes += len(data)  # counted before it is there: others make room at the same time
-        try:
-            await self._write(path, data)
-        except BaseException:
-            self.bytes -= len(data)
-            raise
-        self.bytes -= self._sizes.get(key, 0)  # of another who wrote the same
-        self._sizes[key] = len(data)
-        return path
+        """Raises DiskFull if neither the quota nor the disk has room for it, after all that can go has gone.
 
-    async def _make_room(self, size: int) -> None:
-        await self._delete(self._victims(size))
-        if self.bytes + size > self.quota:
-            raise DiskFull("The cache of transcodes is full of what is being watched now; see MEDIASTREAM_CACHE.")
+        Once begun it is done, whoever is cancelled: a thread writes on, and what it wrote has to be counted.
+        """
+        await self.ready()
+        if key in self._sizes:
+            return self.folder / key
+        task = self._puts.get(key)
+        if task is None:
+            task = self._puts[key] = asyncio.create_task(self._put(key, data), name=f"cache {key}")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to see it
+            task.add_done_callback(lambda _: self._puts.pop(key))
+        return await asyncio.shield(task)
+
+    async def settled(self) -> None:
+        """Until all that is being written is there."""
+        await asyncio.gather(*self._puts.values(), return_exceptions=True)
+
+    async def _put(self, key: str, data: bytes) -> Path:
+        """One after the other: each would else take the room that another has just made for itself."""
+        path = self.folder / key
+        async with self._turn:
+            await self._delete(self._victims(len(data)))
+            if self.bytes + len(data) > self.quota:
+                raise DiskFull("The cache of transcodes is full of what is being watched now; see MEDIASTREAM_CACHE.")
+            await self._write(path, data)
+            self._sizes[key] = len(data)
+            self.bytes += len(data)
+        return path
 
     async def _write(self, path: Path, data: bytes) -> None:
         try:
@@ -94,22 +118,23 @@ class Cache:
         except OSError as fault:
             if fault.errno not in NO_ROOM:
                 raise
-            await self._delete([key for key in self._sizes if not self._pins[key] and self.folder / key != path])
+            await self._delete([key for key in self._sizes if key not in self._pins and self.folder / key != path])
             try:
                 await asyncio.to_thread(_write, path, data)
             except OSError as again:
                 raise DiskFull("The server's disk is full, so this cannot be transcoded.") from again
 
     def _victims(self, size: int) -> list[str]:
-        """Those to go for `size` bytes more, the least recently used first."""
+        """Those to go for `size` bytes more, the least recently used first, those spared last."""
         excess = self.bytes + size - self.quota
         chosen: list[str] = []
-        for key, length in self._sizes.items():
+        ordinary = (key for key in self._sizes if key not in self._spared)
+        for key in itertools.chain(ordinary, (key for key in self._sizes if key in self._spared)):
             if excess <= 0:
                 break
-            if not self._pins[key]:
+            if key not in self._pins:
                 chosen.append(key)
-                excess -= length
+                excess -= self._sizes[key]
         return chosen
 
     async def _delete(self, keys: list[str]) -> None:
@@ -117,6 +142,12 @@ class Cache:
             for key in keys:
                 self.bytes -= self._sizes.pop(key)
             await asyncio.to_thread(_unlink, [self.folder / key for key in keys])
+
+
+def _take(counted: Counter[str], key: str) -> None:
+    counted[key] -= 1
+    if counted[key] <= 0:
+        del counted[key]
 
 
 def _found(folder: Path) -> list[tuple[str, int]]:

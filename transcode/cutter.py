@@ -75,7 +75,8 @@ class Cutter:
             self._head = box
         elif kind == b"moov":
             self._track = boxes.track(box)
-            yield Segment(INIT, self._head + box)
+            delay = self._delay(self._track)
+            yield Segment(INIT, boxes.with_start(self._head + box, delay) if delay else self._head + box)
         elif kind == b"moof":
             self._moof = box
         elif kind == b"mdat" and self._moof and self._track is not None:
@@ -123,12 +124,16 @@ class Cutter:
     def _written(self) -> bytes:
         assert self._track is not None
         held, self._held = self._held, Samples()
-        # Pictures out of their order are decoded before the segment's time; as shifts may be negative, it begins with
-        # its first picture, and no time is below 0.
-        delay = held.rows[0][3]
-        if delay:
-            held.rows = [(duration, size, flags, shift - delay) for duration, size, flags, shift in held.rows]
-        return samples.write(held, self._track.id, self._number + 1, max(self._time + delay, 0))
+        # Pictures out of their order are decoded before the segment's time, and no time may be below 0. So the time of
+        # decoding is said to be that of the segment, all are shown by the delay later than they should, and the init
+        # segment takes that away again. Shifts below 0 would do without, but FFmpeg shows them too late then.
+        late, delay = held.rows[0][3], self._delay(self._track)
+        if late != delay:
+            held.rows = [(duration, size, flags, shift - late + delay) for duration, size, flags, shift in held.rows]
+        return samples.write(held, self._track.id, self._number + 1, max(self._time + late, 0))
+
+    def _delay(self, track: Track) -> int:
+        return round(self.layout.delay * track.timescale)
 
     def _empty(self, number: int) -> bytes:
         assert self._track is not None

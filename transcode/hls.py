@@ -180,3 +180,4 @@ async def close_all() -> None:
         task.cancel()
     await asyncio.gather(*waited, return_exceptions=True)
     await sessions().close_all()
+    await store().settled()

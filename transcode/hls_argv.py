@@ -16,7 +16,7 @@ from transcode.layout import PACKET, SOUND_RATE
 from transcode.renditions import SOUND_BITRATE, Rendition
 
 SHIFT = 16  # seconds
-RUN = 1000  # segments of one run at most: an hour, and as many times as fit in an argument
+RUN = 2000  # segments of one run at most: an hour, and as many times as fit in an argument
 CLOCK = 90_000  # ticks a second of encoded video, as MPEG has them: every usual rate is a whole number of them
 WARM = 4  # packets of sound that are encoded and thrown away: the first hears nothing of what was before it
 SPARSE = 8.0  # pictures a second; slower video would leave segments without any
@@ -61,7 +61,9 @@ def _video(path: Path, rendition: Rendition, first: int, rate: float | None) -> 
     if rate is None or rate < SPARSE:
         picture = picture.filter("fps", fps=10)
     return ffmpeg.output(
-        picture, "pipe:1", vcodec="libx264", preset="veryfast", crf=21,
+        picture, "pipe:1", vcodec="libx264", preset=profile.preset, crf=21,
+        # Pictures it looks ahead of the one it writes: a segment is whole so much later. Of more it makes little use.
+        **{"rc-lookahead": 5},
         maxrate=profile.video_bitrate, bufsize=2 * profile.video_bitrate,
         # Without pictures out of their order, decoding and presentation are one time.
         bf=0,

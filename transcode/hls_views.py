@@ -14,14 +14,14 @@ from django.urls import path, reverse
 
 from media_library.items import Item, right_to
 from mediastream import access, homeloop, tickets
-from mediastream.errors import BadInput, NoRight, Unknown
+from mediastream.errors import BadInput, Busy, NoRight, Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import file_response, headers_only
 from transcode import hls, offers, player, playlists
 from transcode.cutter import INIT
 from transcode.decision import decide
-from transcode.session import Work
+from transcode.session import RETRY_AFTER, Work
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 3600  # seconds: a segment's address goes with its player
@@ -95,10 +95,13 @@ async def segment(request: HttpRequest, media_id: uuid.UUID, rendition: str, par
         raise Unknown(f"There are {len(work.layout)} segments.")
     made = await homeloop.run(hls.sessions().segment(work, number, viewer))
     right = await right_to(request, media_id)  # FFmpeg may have taken seconds
-    return await file_response(
-        request, made, identity=work.key_of(number), content_type=f"{work.kind}/mp4",
-        cache_control=access.cache_control(item.visibility, MAX_AGE), right=right, label=item.label("hls"),
-    )  # fmt: skip
+    try:
+        return await file_response(
+            request, made, identity=work.key_of(number), content_type=f"{work.kind}/mp4",
+            cache_control=access.cache_control(item.visibility, MAX_AGE), right=right, label=item.label("hls"),
+        )  # fmt: skip
+    except Unknown:  # the cache gave it up in the moment before it was opened
+        raise Busy("This part was given up for another; try again.", RETRY_AFTER) from None
 
 
 @lean

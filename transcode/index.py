@@ -30,17 +30,18 @@ class Length:
 @dataclass(frozen=True)
 class Index:
     """`keyframes`: of the first video stream, seconds, ascending; none if there is no index. `x264`: the version of
-    x264 that encoded it, if it says so."""
+    x264 that encoded it, if it says so. `delay`: seconds from the decoding of its first picture until that is shown."""
 
     lengths: tuple[Length, ...] = ()
     keyframes: tuple[float, ...] = ()
     x264: int | None = None
+    delay: float = 0.0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Raises KeyError, TypeError or ValueError if `values` are not what the child prints."""
         lengths = tuple(Length(stream["start"], stream["duration"]) for stream in values["streams"])
-        return cls(lengths, tuple(map(float, values["keyframes"])), values["x264"])
+        return cls(lengths, tuple(map(float, values["keyframes"])), values["x264"], float(values["delay"]))
 
     def to_json(self) -> bytes:
         values = asdict(self)

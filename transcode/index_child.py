@@ -23,6 +23,7 @@ def read(path: str, formats: str) -> dict[str, Any]:
             "streams": [length(stream, origin) for stream in container.streams],
             "keyframes": [],
             "x264": None,
+            "delay": 0.0,
         }
         if container.streams.video:
             found |= pictures(container, container.streams.video[0], origin)
@@ -49,6 +50,7 @@ def pictures(container: Any, stream: Any, origin: float) -> dict[str, Any]:
     return {
         "keyframes": [round((entry + shift) * base - origin, 6) for entry in entries],
         "x264": int(found[1]) if found else None,
+        "delay": 0.0 if first.dts is None else max(round((first.pts - first.dts) * base, 6), 0.0),
     }
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from math import ceil
 
-TARGET = 4.0  # seconds of a segment: short enough to start soon, long enough for the encoder
+TARGET = 2.0  # seconds of a segment: a seek waits until one is whole; shorter ones cost more keyframes
 LONGEST = 20.0  # seconds from one keyframe to the next; beyond it, copied segments would be too large to wait for
 SOUND_RATE = 48_000  # samples a second
 PACKET = 1024  # samples of an AAC packet
@@ -18,11 +18,13 @@ EARLY = 0.002  # seconds by which a cut may be missed: times are rounded to each
 
 @dataclass(frozen=True)
 class Layout:
-    """`starts`: seconds, the first 0; `end`: of the last. `early`: how much before its start a segment may begin."""
+    """`starts`: seconds, the first 0; `end`: of the last. `early`: how much before its start a segment may begin.
+    `delay`: how long after its decoding a picture is shown, where some are out of their order."""
 
     starts: tuple[float, ...]
     end: float
     early: float = EARLY
+    delay: float = 0.0
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -56,7 +58,7 @@ def packets(end: float) -> Layout:
     return Layout(starts, plain.end, PACKET / SOUND_RATE / 2)
 
 
-def on_keyframes(keyframes: tuple[float, ...], end: float) -> Layout:
+def on_keyframes(keyframes: tuple[float, ...], end: float, delay: float = 0.0) -> Layout:
     """Cuts on keyframes, TARGET apart or as little more as they allow."""
     starts = [0.0]
     for time in keyframes:
@@ -65,7 +67,7 @@ def on_keyframes(keyframes: tuple[float, ...], end: float) -> Layout:
     if len(starts) > 1 and end - starts[-1] < TARGET / 4:
         starts.pop()
     gaps = (after - before for before, after in itertools.pairwise(keyframes))
-    return Layout(tuple(starts), max(end, starts[-1] + 0.001), min(0.02, min(gaps, default=1.0) / 2))
+    return Layout(tuple(starts), max(end, starts[-1] + 0.001), min(0.02, min(gaps, default=1.0) / 2), delay)
 
 
 def longest_gap(keyframes: tuple[float, ...], end: float) -> float:

@@ -67,7 +67,7 @@ class Source:
         video = self.facts.first("video")
         assert video is not None
         end = self.index.end(video, self.end)
-        return layout.regular(end) if self.no_copy else layout.on_keyframes(self.index.keyframes, end)
+        return layout.regular(end) if self.no_copy else layout.on_keyframes(self.index.keyframes, end, self.index.delay)
 
     def sound_is_copied(self, stream: int) -> bool:
         """Only sound that lasts from the beginning to the end: nothing can be put in for what is missing."""

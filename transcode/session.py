@@ -23,8 +23,9 @@ from transcode.layout import Layout
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 3  # segments made beyond the last that was asked for
-REACH = AHEAD + 1  # a request as far ahead as this waits here; further is a seek
+AHEAD = 5  # segments made beyond the last that was asked for
+CROWDED = 1  # the same, instead of AHEAD, while the cache has room for little more
+REACH = 3  # a request as far beyond the one being made waits here; for one further a new FFmpeg is faster
 IDLE = 30.0  # seconds without a request after which a viewer is taken to have left
 SILENT = 30.0  # seconds FFmpeg may give nothing while it is read
 PATIENCE = 25.0  # seconds a request waits for its segment
@@ -63,12 +64,12 @@ class Session:
         self._ended = ended
         self._seen: dict[str, float] = {}  # viewers, and when each asked last
         self._wanted = first
-        self._pinned: list[str] = []
+        self._spared: list[int] = []  # the segments that the cache gives up last: those no player has reached
         self._news = asyncio.Event()
         self._child: Child | None = None
         self._task = asyncio.create_task(self._main(), name=f"hls {work.item} {work.name}")
         self._task.add_done_callback(self._done)  # also of one that was cancelled before it began
-        self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
 
     @property
     def viewers(self) -> set[str]:
@@ -82,12 +83,14 @@ class Session:
 
     def near(self, number: int) -> bool:
         """Whether who asks for it plays along here, perhaps out of the cache."""
-        return self.first <= number <= self.next + REACH and self.next - number <= 4 * REACH
+        return self.first <= number <= self.next + REACH and self.next - number <= 3 * AHEAD
 
     def join(self, viewer: str, number: int) -> None:
         self._seen[viewer] = time.monotonic()
         if number > self._wanted:
             self._wanted = number
+            while self._spared and self._spared[0] < number:
+                self._cache.unspare(self.work.key_of(self._spared.pop(0)))
             self._tell()
 
     def leave(self, viewer: str) -> None:
@@ -98,9 +101,9 @@ class Session:
     def end(self) -> None:
         if not self.ending:
             self.ending = True
-            if self._child is not None:
+            if self._child is not None:  # else it is being started, and ended as soon as it is there
                 self._child.kill()
-            self._task.cancel()
+                self._task.cancel()
 
     async def wait(self, number: int) -> None:
         """Until a segment is in the cache. Raises Busy after PATIENCE, and what the session failed by."""
@@ -117,11 +120,12 @@ class Session:
             raise Busy(f"This part was not made within {PATIENCE:g} seconds; try again.", RETRY_AFTER) from None
 
     def _look(self) -> None:
-        old = time.monotonic() - IDLE
-        for viewer in [viewer for viewer, seen in self._seen.items() if seen < old]:
+        now = time.monotonic()
+        for viewer in [viewer for viewer, seen in self._seen.items() if seen <= now - IDLE]:
             self.leave(viewer)
         if not self.ending:
-            self._timer = asyncio.get_running_loop().call_later(IDLE / 4, self._look)
+            due = min(self._seen.values(), default=now) + IDLE - now
+            self._timer = asyncio.get_running_loop().call_later(due, self._look)
 
     async def _main(self) -> None:
         logger.info("hls started item=%s rendition=%s segment=%d", self.work.item, self.work.name, self.first)
@@ -139,8 +143,8 @@ class Session:
             self.failure = TranscodeFailed("This file cannot be transcoded; the log says why.")
         self.ending = True
         self._timer.cancel()
-        for key in self._pinned:
-            self._cache.unpin(key)
+        for number in self._spared:
+            self._cache.unspare(self.work.key_of(number))
         self.over.set()
         self._ended(self)
         self._tell()
@@ -149,11 +153,13 @@ class Session:
 
     async def _run(self) -> bool:
         """One FFmpeg; False if it was killed, by nobody here."""
+        if self.ending:
+            return True
         child = self._child = await Child.spawn(self.work.argv(self.next), LIMITS)
         release = drain.on_begin(child.kill)
         cutter = Cutter(self.work.layout, self.next)
         try:
-            while await self._read(child, cutter):
+            while not self.ending and await self._read(child, cutter):
                 pass
             if self.ending:
                 return True
@@ -178,7 +184,7 @@ class Session:
 
     async def _read(self, child: Child, cutter: Cutter) -> bool:
         """Some bytes, once they are wanted; False at the end of them, and of what is to be made."""
-        while self.next > self._wanted + AHEAD:
+        while self.next > self._wanted + (CROWDED if self._cache.crowded else AHEAD):
             await self._news.wait()
         try:
             async with asyncio.timeout(SILENT):
@@ -200,10 +206,9 @@ class Session:
 
     async def _keep(self, number: int, data: bytes) -> None:
         key = self.work.key_of(number)
-        self._cache.pin(key)
-        self._pinned.append(key)
-        while len(self._pinned) > 2 * REACH:  # the first is the init segment, which stays
-            self._cache.unpin(self._pinned.pop(1))
+        if number >= self._wanted:
+            self._cache.spare(key)
+            self._spared.append(number)
         await self._cache.put(key, data)
         if number != INIT:
             self.next = number + 1

@@ -3,7 +3,8 @@
 A viewer is a player, by a random name that its master playlist gave it. It watches one session of video and one of
 sound at a time: asking for another rendition, or for a segment that no session is about to make, leaves the one before,
 which ends if nobody else watches it, before the next begins. So a player that seeks a hundred times has two FFmpegs
-at most. The first seek begins at once; of those that follow within the debounce only the last does.
+at most. The first seek begins at once; of those that follow within the debounce only the last does. What was left
+ends before the debounce, so that it takes no time from what comes after.
 """
 
 import asyncio
@@ -17,21 +18,34 @@ from mediastream.errors import Busy
 from transcode import registry
 from transcode.cache import Cache
 from transcode.cutter import INIT
-from transcode.session import IDLE, RETRY_AFTER, Session, Work
+from transcode.session import IDLE, REACH, RETRY_AFTER, Session, Work
 
-DEBOUNCE = 0.25  # seconds
+DEBOUNCE = 0.15  # seconds
 BURST = 1.0  # seconds after a request that began a session, in which another waits for the debounce
 LIGHT = 8  # copies and encoders of sound for each place of an encoder of video: they take a twentieth of it
 FORGET = 512  # viewers from which on those that left are looked for
 
 
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """Where a player wants to go on. What it asks for soon after there is of the same aim: some ask for two at once."""
+
+    work: Work
+    number: int
+
+    def takes_in(self, work: Work, number: int) -> bool:
+        return work.key == self.work.key and (number == INIT or self.number <= number <= self.number + REACH)
+
+
 @dataclass
 class Watching:
-    """One viewer's use of one kind of rendition. `asked`: how many requests no session covered,
-    and `began`: when the last did."""
+    """One viewer's use of one kind of rendition. `left`: sessions it had before, not over yet; `at`: seconds into the
+    item; `began`: when it last asked for what no session covered."""
 
     session: Session | None = None
-    asked: int = 0
+    left: list[Session] = field(default_factory=list)
+    aim: Aim | None = None
+    at: float = 0.0
     began: float = float("-inf")
     seen: float = field(default_factory=time.monotonic)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,6 +70,7 @@ class Sessions:
         if drain.begun():
             raise Busy("The server is stopping; try again in a moment.", RETRY_AFTER)
         watching = self._of(viewer, work.kind)
+        aim = _aim(watching, work, number)
         key = work.key_of(number)
         self.cache.pin(key)
         try:
@@ -63,7 +78,7 @@ class Sessions:
             if path is not None:
                 self._follow(watching, work, number, viewer)
                 return path
-            session = self._covering(work, number) or await self._begin(watching, work, number, viewer)
+            session = self._covering(work, number) or await self._begin(watching, aim, number, viewer)
             if session is not None:
                 self._watch(watching, session, viewer)
                 session.join(viewer, number)
@@ -79,10 +94,9 @@ class Sessions:
         """A player has gone: what it alone watched of this item ends."""
         for kind in ("video", "audio"):
             watching = self._watching.get((viewer, kind))
-            if watching is not None and watching.session is not None and watching.session.work.item == item:
-                watching.asked += 1
-                watching.session.leave(viewer)
-                watching.session = None
+            if watching is not None and watching.aim is not None and watching.aim.work.item == item:
+                watching.aim = None  # what waits for its turn gives up
+                _leave(watching, viewer)
 
     async def close_all(self) -> None:
         sessions = [session for known in self._open.values() for session in known]
@@ -116,39 +130,40 @@ class Sessions:
     def _covering(self, work: Work, number: int) -> Session | None:
         return next((session for session in self._open.get(work.key, ()) if session.covers(number)), None)
 
-    def _watch(self, watching: Watching, session: Session, viewer: str) -> Session | None:
-        """Note that the viewer watches this one; the one it left, if it did."""
-        former, watching.session = watching.session, session
+    def _watch(self, watching: Watching, session: Session, viewer: str) -> None:
+        """Note that the viewer watches this one, and leaves the one before."""
         session.join(viewer, session.first)
-        if former is None or former is session:
-            return None
-        former.leave(viewer)
-        return former
+        if session is not watching.session:
+            _leave(watching, viewer)
+            watching.session = session
 
-    async def _begin(self, watching: Watching, work: Work, number: int, viewer: str) -> Session | None:
-        """A new session at `number`; None if the segment has come meanwhile. Raises Busy."""
-        watching.asked += 1
-        mine = watching.asked
+    async def _begin(self, watching: Watching, aim: Aim, number: int, viewer: str) -> Session | None:
+        """A new session for `number`; None if the segment has come meanwhile. Raises Busy."""
         burst = time.monotonic() - watching.began < BURST
-        watching.began = time.monotonic()
+        if number != INIT:  # asked for on the way to another, which is the first seek
+            watching.began = time.monotonic()
+        _leave(watching, viewer)
         if burst:
             await asyncio.sleep(DEBOUNCE)
         async with watching.turn:
-            if watching.asked != mine:
-                raise Busy("The player has asked for another part since.", RETRY_AFTER)
-            former, watching.session = watching.session, None
-            if former is not None:
-                former.leave(viewer)
-                if former.ending:
-                    await former.over.wait()
-            if self.cache.has(work.key_of(number)) or watching.asked != mine:
+            _require_aim(watching, aim)
+            for former in watching.left:
+                await former.over.wait()
+            watching.left.clear()
+            _require_aim(watching, aim)
+            if self.cache.has(aim.work.key_of(number)):
                 return None
-            known = self._covering(work, number)
+            known = self._covering(aim.work, number)
             if known is not None:
                 return known
-            session = self._open_one(work, max(number, 0))
+            session = self._open_one(aim.work, self._first(aim, number))
             self._watch(watching, session, viewer)
             return session
+
+    def _first(self, aim: Aim, number: int) -> int:
+        """Where to begin: an aim's own request may come after those for what lies beyond it."""
+        wanted = range(aim.number, max(number, aim.number) + 1)
+        return next((each for each in wanted if not self.cache.has(aim.work.key_of(each))), aim.number)
 
     def _open_one(self, work: Work, first: int) -> Session:
         """No await between the look for one and this: two viewers would else begin two."""
@@ -171,3 +186,27 @@ class Sessions:
             registry.give_place_back()
         else:
             self._light -= 1
+
+
+def _aim(watching: Watching, work: Work, number: int) -> Aim:
+    """What this request is on the way to. Another aim than before takes the turn from what waits for that."""
+    aim = watching.aim
+    if aim is None or not aim.takes_in(work, number):
+        # A change of rendition asks for the init segment first: where the player is, it needs the next ones, too.
+        aim = watching.aim = Aim(work, work.layout.at(watching.at) if number == INIT else number)
+    if number != INIT:
+        watching.at = work.layout.starts[number]
+    return aim
+
+
+def _require_aim(watching: Watching, aim: Aim) -> None:
+    if watching.aim is not aim:
+        raise Busy("The player has asked for another part since.", RETRY_AFTER)
+
+
+def _leave(watching: Watching, viewer: str) -> None:
+    former, watching.session = watching.session, None
+    if former is not None:
+        former.leave(viewer)
+        if former.ending:
+            watching.left.append(former)

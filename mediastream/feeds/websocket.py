@@ -116,16 +116,15 @@ class FeedSocket(AsyncWebsocketConsumer):
 
     async def _broadcast(self, subscriber: Subscriber, stream: Stream, connection: Any) -> None:
         """Have the topic write to the connection, whose watch ends it if nothing is taken."""
-        sink = connection.socket_sink(stream)
         connection.stream = stream
         try:
-            sink.push(subscriber.opening)
-            await subscriber.attach(sink.offer)
-            if stream.reason != streams.REVOKED:
-                sink.push(subscriber.farewell)
+            with connection.socket_sink(stream) as sink:
+                sink.push(subscriber.opening)
+                await subscriber.attach(sink.offer)
+                if stream.reason != streams.REVOKED:
+                    sink.push(subscriber.farewell)
         finally:
             connection.stream = None
-            sink.settle()
 
     async def _send_each(self, subscriber: Subscriber, stream: Stream) -> None:
         await self._say(subscriber.opening.decode().splitlines(), stream)

@@ -12,10 +12,12 @@ that says how old the last one is. A frozen picture would look live, and a broke
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 
 from mediastream import drain
+from mediastream.broadcast import Sink
+from mediastream.crowd import Crowd
 from mediastream.errors import SourceFailed
 from mediastream.live.capture import Capture, OtherWay, opened
 from mediastream.live.condition import Condition, State
@@ -55,6 +57,8 @@ class Camera:
         self._copy = self.source.kind is DEVICE  # how to open it: capture.py
         self._linger = linger
         self._viewers: set[Viewer] = set()
+        self._apart: set[Viewer] = set()  # those of them who are offered each picture; the others are in the crowd
+        self._crowd = Crowd()
         self._kept = False
         self._capturing: asyncio.Task[None] | None = None
         self._captures: set[asyncio.Task[None]] = set()  # that one, and those still ending their child
@@ -103,6 +107,7 @@ class Camera:
             viewer.end()
             return viewer
         self._viewers.add(viewer)
+        self._apart.add(viewer)
         self._start_or_leave()
         if self.offered is not None:
             viewer.offer(self.offered)
@@ -110,7 +115,28 @@ class Camera:
 
     def leave(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)
+        self._apart.discard(viewer)
         self._start_or_leave()
+
+    @contextmanager
+    def feeding(self, viewer: Viewer, sink: Sink) -> Iterator[None]:
+        """Meanwhile its pictures go into `sink`: with those of the crowd if it wants them all."""
+        viewer.feed(lambda frame: sink.offer(frame.part))
+        with self._together(viewer, sink) if viewer.wants_all and sink.descriptor is not None else nullcontext():
+            try:
+                yield
+            finally:
+                viewer.feed(None)
+
+    @contextmanager
+    def _together(self, viewer: Viewer, sink: Sink) -> Iterator[None]:
+        self._apart.discard(viewer)
+        self._crowd.join(sink, viewer.passed_over)
+        try:
+            yield
+        finally:
+            self._crowd.leave(sink)
+            self._apart |= {viewer} & self._viewers
 
     def keep(self, on: bool) -> None:
         """Whether it is to run without viewers too."""
@@ -270,7 +296,9 @@ class Camera:
 
     def _offer(self, frame: Frame) -> None:
         self.offered, self._offered_at = frame, time.monotonic()
-        for viewer in self._viewers:
+        if self._crowd:
+            self._crowd.offer(frame.part)
+        for viewer in self._apart:
             viewer.offer(frame)
 
     async def _announce(self) -> None:

@@ -56,11 +56,8 @@ class MjpegBody(BroadcastBody):
         return MIXED_OPENING + frame.part.plain
 
     async def broadcast(self, sink: Sink) -> None:
-        self._viewer.feed(lambda frame: sink.offer(frame.part))
-        try:
+        with self._camera.feeding(self._viewer, sink):
             await self._stands_still_or_over()
-        finally:
-            self._viewer.feed(None)
 
     async def _stands_still_or_over(self) -> None:
         over = asyncio.ensure_future(self._viewer.over())

@@ -15,6 +15,8 @@ class Viewer:
     `skipped`: frames that were replaced before they were taken; not those it does not want.
     """
 
+    __slots__ = ("_changed", "_ended", "_frame", "_offer", "_pace", "skipped")
+
     def __init__(self, fps: float | None = None) -> None:
         self.skipped = 0
         self._pace = Pace(fps) if fps is not None else None
@@ -22,6 +24,10 @@ class Viewer:
         self._frame: Frame | None = None
         self._ended = False
         self._changed = asyncio.Event()
+
+    @property
+    def wants_all(self) -> bool:
+        return self._pace is None
 
     def feed(self, offer: Callable[[Frame], bool] | None) -> None:
         """Have the frames given to `offer`, which says whether they were taken; None: kept here again.
@@ -38,14 +44,14 @@ class Viewer:
             return
         if self._offer is not None:
             if not self._offer(frame):
-                self._skip()
+                self.passed_over()
             return
         if self._frame is not None:
-            self._skip()
+            self.passed_over()
         self._frame = frame
         self._changed.set()
 
-    def _skip(self) -> None:
+    def passed_over(self) -> None:
         self.skipped += 1
         streams.drop("mjpeg")
 

@@ -1,85 +1,128 @@
 """Offering bytes to a connection without a task of its own, see mediastream/broadcast.py.
 
-`transport.write` of bytes that all viewers share costs no copy and keeps TLS. What a slow viewer may hold is
-bounded twice: nothing is offered while the transport still has bytes of before, nor while the kernel holds
-more unsent bytes than the last offer had (SIOCOUTQNSD), so that at most two offers lie in our socket; what
-the client's own buffer holds is not ours to bound. Small offers are not worth a question each: the kernel is asked
-once for every UNASKED bytes of them.
+Bytes that all viewers share go straight to the socket, without a copy; the transport gets what the kernel did not take,
+and all of it where there is TLS. What a slow viewer may hold is bounded twice: nothing is offered while the transport
+still has bytes of before, and the kernel takes none while it holds about as much unsent as the last offer had
+(TCP_NOTSENT_LOWAT, tcp(7)), so that at most two offers lie in our socket; what the client's own buffer holds is not
+ours to bound. To have the kernel refuse is cheaper than to ask it each time (SIOCOUTQNSD).
 """
 
-import fcntl
-from array import array
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared
+from mediastream.server import unsent
 from mediastream.streams import Stream
 
 if TYPE_CHECKING:
     from mediastream.server.connection import Connection
 
-UNASKED = 4096  # bytes
-SIOCOUTQNSD = 0x894B  # linux/sockios.h; unsent bytes, where SIOCOUTQ also counts those not yet acknowledged
-
-_unsent = array("i", [0])
+LEAST = 4096  # bytes that may be unsent, however small the offers
+TOLD = 256 * 1024  # bytes after which what has gone is counted where others see it
 
 
 class ConnectionSink:
-    """`stream`: counts what goes out, as does the connection. They are told when the kernel is asked, and by `settle`:
-    an event is offered to thousands, and each object that has to be fetched from memory for it costs as much as ten
-    that do not."""
+    """A context: the connection is as it was when it ends. `stream`: counts what goes out, as does the connection.
 
-    __slots__ = ("_chunked", "_connection", "_fileno", "_known", "_offered", "_stream", "_transport")
+    `descriptor` is a duplicate, so that no descriptor of somebody else can have its number while it is written to.
+    """
+
+    __slots__ = (
+        "_chunked", "_connection", "_fileno", "_largest", "_plain", "_smallest", "_socket", "_stream", "_transport",
+        "_untold", "_waiting", "descriptor",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
+        self.descriptor: int | None = None
         self._connection = connection
         self._transport = connection.transport
-        self._fileno = connection.transport.get_extra_info("socket").fileno()
+        self._socket = connection.transport.get_extra_info("socket")
+        self._fileno = self._socket.fileno()
+        self._plain = connection.can_send_files
         self._stream = stream
         self._chunked = chunked
-        self._offered = 0  # bytes since the kernel was asked
-        self._known = False  # whether it has ever had room
+        self._smallest, self._largest = 1, 0  # offers that the kernel's bound suits
+        self._untold = 0
+        self._waiting = True  # whether the transport may have bytes of before
+
+    def __enter__(self) -> "ConnectionSink":
+        if self._plain and self._chunked:
+            with suppress(OSError):  # none is left: then `offer` alone
+                self.descriptor = os.dup(self._fileno)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell()
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        if not self._transport.is_closing():
+            unsent.allow(self._socket, unsent.USUAL)
 
     def offer(self, data: Shared) -> bool:
-        transport = self._transport
-        if transport.get_write_buffer_size() or transport.is_closing():
+        if self._transport.is_closing() or (self._waiting and self._waits()):
             return False
         text = data.chunk if self._chunked else data.plain
-        offered = self._offered + len(text)
-        if offered > UNASKED or not self._known:
-            if self._unsent() > self._offered:
-                return False
-            self._known = True
-            self.settle()
-            offered = len(text)
-        self._offered = offered
-        transport.write(text)
+        size = len(text)
+        if not self._smallest <= size <= self._largest:
+            self.suit(size)
+        try:
+            sent = os.write(self._fileno, text) if self._plain else 0
+        except OSError:  # full, or broken, which the transport hears of by itself
+            return False
+        if sent < size:
+            self._send(text, sent)
+        self._untold += size
+        if self._untold >= TOLD:
+            self._tell()
         return True
 
-    def push(self, data: bytes) -> None:
-        """Write, whatever waits before it."""
+    def _waits(self) -> bool:
+        self._waiting = self._transport.get_write_buffer_size() > 0
+        return self._waiting
+
+    def rest(self, data: Shared, sent: int) -> None:
+        self.count(len(data.chunk))
         if not self._transport.is_closing():
-            self._transport.write(data)
-            self._offered += len(data)
+            self._send(data.chunk, sent)
 
-    def _unsent(self) -> int:
-        fcntl.ioctl(self._fileno, SIOCOUTQNSD, _unsent, True)
-        return _unsent[0]
+    def push(self, data: bytes) -> None:
+        """Send it whatever waits before it."""
+        if not self._transport.is_closing():
+            self._send(data, 0)
+            self._untold += len(data)
 
-    def settle(self) -> None:
-        """Count what was offered."""
-        self._connection.count(self._offered)
-        self._stream.bytes += self._offered
-        self._offered = 0
+    def _send(self, text: bytes, start: int) -> None:
+        self._waiting = True
+        self._transport.write(memoryview(text)[start:])
+
+    def suit(self, size: int) -> None:
+        """The bound is a power of two, and no more than the size, so that offers which differ a little share it."""
+        bound = max(1 << size.bit_length() - 1, LEAST)
+        self._smallest, self._largest = (0 if bound == LEAST else bound), 4 * bound - 1
+        if not self._transport.is_closing():
+            unsent.allow(self._socket, bound)
+
+    def count(self, size: int) -> None:
+        self._untold += size
+        self._tell()
+
+    def _tell(self) -> None:
+        self._connection.count(self._untold)
+        self._stream.bytes += self._untold
+        self._untold = 0
 
 
 class SocketSink(ConnectionSink):
-    """A WebSocket's, for whole frames: none may come after the one by which either side has closed it."""
+    """A WebSocket's, for whole frames: none may come after the one by which either side has closed it, and none amid
+    another, as gunicorn answers pings by the transport."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_messages",)
 
     def __init__(self, connection: "Connection", stream: Stream) -> None:
         super().__init__(connection, stream, chunked=False)
-        self._socket = connection.websocket
+        self._messages = connection.websocket
 
     def offer(self, data: Shared) -> bool:
-        return not self._socket.closed and super().offer(data)
+        self._waiting = True
+        return not self._messages.closed and super().offer(data)

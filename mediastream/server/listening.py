@@ -15,6 +15,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from mediastream.seldom import Seldom
+from mediastream.server import unsent
 from mediastream.server.connection import FULL, Connection
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ PER_CONNECTION = 4  # descriptors: the socket, its duplicate, the file or pipes 
 BATCH = 32  # clients who are let in before it is counted again
 SPARE = 24  # descriptors that no new client gets: for files, FFmpegs and database connections of those who are here
 LINGER = 1.0  # seconds
-TCP_NOTSENT_LOWAT = 25  # tcp(7); Python's socket module has no name for it before 3.13
-NOT_SENT = 128 * 1024  # bytes
 
 _logger = logging.getLogger(__name__)
 
@@ -74,8 +73,7 @@ class Listening:
         self._refused, self._waiting = Seldom(_logger), Seldom(_logger)
         for listener in self._sockets:
             if listener.family in (socket.AF_INET, socket.AF_INET6):
-                # Inherited by what it accepts: what a paused client may hold of the kernel's memory.
-                listener.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT)
+                unsent.allow(listener, unsent.USUAL)
 
     @property
     def accepting(self) -> bool:

@@ -1,6 +1,7 @@
 """Our Connection on real sockets, on a loop of its own in a thread, and a client of a few lines."""
 
 import asyncio
+import functools
 import logging
 import socket
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+import uvloop
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
@@ -152,3 +154,13 @@ def read_to_end(client: socket.socket) -> bytes:
     while chunk := client.recv(1 << 20):
         received += chunk
     return bytes(received)
+
+
+def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """The loop of the worker; asyncio's own does otherwise when descriptors run out, and as a socket is full."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        uvloop.run(test(*arguments, **named))
+
+    return run

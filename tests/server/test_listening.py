@@ -1,21 +1,20 @@
 """Clients past what the worker can take, over real sockets, with descriptors that really run out."""
 
 import asyncio
-import functools
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvloop
 
 from mediastream.server import listening
 from mediastream.server.listening import SPARE, Listening, Refusal, descriptors_left
 from tests.exhaustion import descriptors_left as with_descriptors_left
 from tests.exhaustion import open_descriptors
+from tests.server.serving import on_uvloop
 
 
 class Served(asyncio.Protocol):
@@ -47,16 +46,6 @@ async def listening_socket(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lis
     finally:
         made.close()
         await asyncio.sleep(0.05)
-
-
-def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """The loop of the worker; asyncio's own does otherwise when descriptors run out."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        uvloop.run(test(*arguments, **named))
-
-    return run
 
 
 def client_of(listens: Listening) -> socket.socket:

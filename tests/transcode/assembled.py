@@ -40,14 +40,24 @@ def init_address(text: str) -> str:
 def timeline(init: bytes, segments: list[bytes]) -> list[Sample]:
     """Every sample of them, in the order they are shown."""
     track = boxes.track(init)
+    delay = start(init)
     found = []
     for segment in segments:
         time = _decode_time(segment)
         for duration, _, flags, shift in samples.read(segment, track).rows:
             sync = not flags & samples.NOT_SYNC
-            found.append(Sample((time + shift) / track.timescale, duration / track.timescale, sync))
+            found.append(Sample((time + shift - delay) / track.timescale, duration / track.timescale, sync))
             time += duration
     return sorted(found, key=lambda sample: sample.shown)
+
+
+def start(init: bytes) -> int:
+    """The time from which on the track is shown, in ticks."""
+    trak = boxes.child(init, None, b"moov", b"trak")
+    if all(box.kind != b"edts" for box in boxes.boxes(init, trak.content, trak.stop)):
+        return 0
+    [time] = boxes.unpack("i", init, boxes.child(init, trak, b"edts", b"elst"), 12)
+    return time
 
 
 def largest_gap(found: list[Sample]) -> float:

@@ -1,6 +1,8 @@
 """What FFmpeg has made, within its bound: whole or not there, the oldest goes first, what is in use stays."""
 
+import asyncio
 import errno
+import secrets
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,38 @@ async def test_what_is_pinned_stays_and_what_finds_no_room_is_refused(tmp_path: 
     await kept.put("c", b"x" * 30)
     assert not kept.has("a")
     assert kept.bytes == 60
+
+
+async def test_many_at_once_find_the_room_there_is(tmp_path: Path) -> None:
+    kept = Cache(tmp_path, 100)
+    for _ in range(20):
+        await asyncio.gather(*(kept.put(secrets.token_hex(4), b"x" * 30) for _ in range(8)))
+        assert kept.bytes == sum(path.stat().st_size for path in tmp_path.iterdir()) == 90
+
+
+async def test_who_is_cancelled_leaves_nothing_uncounted(tmp_path: Path) -> None:
+    kept = Cache(tmp_path, 100)
+    await kept.ready()
+    for number in range(20):
+        putting = asyncio.ensure_future(kept.put(f"{number}", b"x" * 30))
+        for _ in range(number % 4):
+            await asyncio.sleep(0)
+        putting.cancel()
+    await kept.settled()
+    assert kept.bytes == sum(path.stat().st_size for path in tmp_path.iterdir()) <= 90
+
+
+async def test_what_is_spared_goes_last_but_goes(tmp_path: Path) -> None:
+    kept = Cache(tmp_path, 90)
+    kept.spare("a")
+    for name in "abcd":
+        await kept.put(name, b"x" * 30)
+    assert [name for name in "abcd" if kept.has(name)] == ["a", "c", "d"]
+    assert kept.crowded
+    await kept.put("e", b"x" * 90)
+    assert [name for name in "acde" if kept.has(name)] == ["e"]
+    kept.unspare("a")
+    assert not kept.crowded
 
 
 async def test_a_start_sweeps_halves_and_what_is_over_the_bound(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from mediastream import homeloop
 from tests.media import Clips
 from tests.media_library.conftest import child_pids, client_of, collect_static, make_clip, make_visitor
 from tests.transcode.assembled import addresses, fetch, init_address, largest_gap, timeline
-from transcode import cache, hls, registry
+from transcode import cache, hls, registry, sessions
 from transcode.session import AHEAD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,6 +153,44 @@ def test_a_seek_leaves_the_encoder_it_had_and_others_keep_theirs(client: Client,
     assert hls.sessions().running == len(ffmpegs()) == 2
     fetch(client, segments[10])
     assert hls.sessions().running == len(ffmpegs()) == 2
+
+
+def test_of_seeks_in_a_burst_the_last_is_served(
+    client: Client, long_base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "DEBOUNCE", 0.5)
+    _, segments = playlist(client, long_base, "video-360p")
+    fetch(client, segments[20])  # at once; what follows waits
+    with ThreadPoolExecutor(3) as pool:
+        dropped = pool.submit(fetch, Client(), segments[60], 503)
+        until(lambda: aimed_at() == 60, "the first of two seeks")
+        until(lambda: not hls.sessions().running, "what a seek leaves to end while the next waits")
+        made = [pool.submit(fetch, Client(), segments[number]) for number in (100, 101)]  # some ask for two at once
+        assert b"another part" in dropped.result()
+        assert all(one.result()[4:8] == b"moof" for one in made)
+    [session] = next(iter(hls.sessions()._open.values()))
+    assert session.first == 100
+    with ThreadPoolExecutor(1) as pool:
+        given_up = pool.submit(fetch, Client(), segments[200], 503)
+        until(lambda: aimed_at() == 200, "a seek that waits")
+        assert client.post(f"{long_base}leave?viewer={VIEWER}").status_code == 204
+        given_up.result()
+    assert not hls.sessions().running
+    assert not ffmpegs()
+
+
+def aimed_at() -> int | None:
+    aim = hls.sessions()._watching[VIEWER, "video"].aim
+    return aim and aim.number
+
+
+def test_a_change_of_rendition_begins_where_the_player_is(client: Client, clips: Clips) -> None:
+    base = f"/media/{make_clip(clips, 'long.mp4').pk}/hls/"
+    fetch(client, f"{base}video-copy/100.m4s?viewer={VIEWER}")
+    fetch(client, f"{base}video-360p/init.mp4?viewer={VIEWER}")
+    [(session,)] = hls.sessions()._open.values()
+    assert session.work.name == "video-360p"
+    assert session.work.layout.starts[session.first] == pytest.approx(200, abs=2)
 
 
 def test_who_leaves_drops_itself_alone(client: Client, long_base: str) -> None:

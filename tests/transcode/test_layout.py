@@ -14,12 +14,12 @@ from transcode.playlists import Track, Variant
 @pytest.mark.parametrize(
     ("found", "starts"),
     [
-        (layout.regular(10.0), (0, 4)),
-        (layout.regular(14.0), (0, 4, 8, 12)),
+        (layout.regular(10.0), (0, 2, 4, 6, 8)),
+        (layout.regular(6.9), (0, 2, 4)),
         (layout.regular(0.5), (0,)),
         (layout.regular(0.0), (0,)),
-        (layout.on_keyframes((0.0, 1.2, 3.04, 5.48, 7.48, 9.68), 10.0), (0, 3.04, 7.48)),
-        (layout.on_keyframes((0.0, 9.0), 9.5), (0,)),
+        (layout.on_keyframes((0.0, 1.2, 3.04, 5.48, 7.48, 9.68), 10.0), (0, 3.04, 5.48, 7.48)),
+        (layout.on_keyframes((0.0, 9.0), 9.4), (0,)),
         (layout.on_keyframes((), 9.5), (0,)),
     ],
 )

@@ -105,5 +105,17 @@ def with_duration(init: bytes, milliseconds: int) -> bytes:
     return init[: moov.start] + changed + init[moov.stop :]
 
 
+def with_start(init: bytes, time: int) -> bytes:
+    """The init segment whose only track is shown from this time on, in ticks (elst, section 8.6.6)."""
+    moov = child(init, None, b"moov")
+    trak = child(init, moov, b"trak")
+    tkhd = child(init, trak, b"tkhd")
+    # One entry of no length, which is all there is of the fragments, at the usual rate.
+    edts = box(b"edts", full_box(b"elst", 0, 0, struct.pack(">IIiHH", 1, 0, time, 1, 0)))
+    kept = [init[b.start : b.stop] for b in boxes(init, tkhd.stop, trak.stop) if b.kind != b"edts"]
+    changed = box(b"trak", init[trak.content : tkhd.stop], edts, *kept)
+    return init[: moov.start] + box(b"moov", init[moov.content : trak.start], changed, init[trak.stop : moov.stop])
+
+
 def _version(data: bytes, at: Box) -> int:
     return unpack("B", data, at)[0]

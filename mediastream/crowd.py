@@ -1,0 +1,100 @@
+"""Viewers who all get the same, written to in one loop.
+
+Between two offers to one viewer lie those to all others, so nothing of it is in the processor's cache by then. A loop
+that touches but the descriptor of whoever keeps up takes a quarter less time (bench/results/fanout.md).
+Who falls behind is offered the next by its own connection, and is back in the loop when that has taken it.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mediastream.broadcast import Shared, Sink
+
+TOLD = 1024 * 1024  # bytes after which what has gone is counted where others see it
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """`passed_over`: called for each offer that it misses; `since`: bytes of those not told of yet that came before
+    it kept up."""
+
+    sink: Sink
+    passed_over: Callable[[], None]
+    since: int = 0
+
+
+class Crowd:
+    """The sinks that keep up, and those that do not."""
+
+    def __init__(self) -> None:
+        self._members: dict[int, Member] = {}  # who keeps up, by descriptor
+        self._behind: dict[int, Member] = {}  # who had something left to send when last offered something
+        self._suits = range(0)  # sizes for which the sockets are set
+        self._untold = 0
+
+    def __len__(self) -> int:
+        return len(self._members) + len(self._behind)
+
+    def join(self, sink: Sink, passed_over: Callable[[], None]) -> None:
+        """It must have a descriptor, and leave before that is closed."""
+        assert sink.descriptor is not None
+        if self._suits:
+            sink.suit(self._suits.start)
+        self._behind[sink.descriptor] = Member(sink, passed_over)
+
+    def leave(self, sink: Sink) -> None:
+        assert sink.descriptor is not None
+        self._behind.pop(sink.descriptor, None)
+        if (member := self._members.pop(sink.descriptor, None)) is not None:
+            sink.count(self._untold - member.since)
+
+    def offer(self, data: Shared) -> None:
+        chunk, write, size = data.chunk, os.write, len(data.chunk)
+        if size not in self._suits:
+            self._suit(size)
+        parts: list[tuple[int, int]] = []
+        for descriptor in self._members:
+            try:
+                sent = write(descriptor, chunk)
+            except OSError:  # full, or broken, which its connection hears of by itself
+                sent = 0
+            if sent != size:
+                parts.append((descriptor, sent))
+        behind, self._behind = self._behind, {}
+        for descriptor, sent in parts:
+            self._fall_behind(descriptor, sent, data)
+        self._untold += size
+        for descriptor, member in behind.items():
+            self._try_again(descriptor, member, data)
+        if self._untold >= TOLD:
+            self._tell()
+
+    def _fall_behind(self, descriptor: int, sent: int, data: Shared) -> None:
+        member = self._behind[descriptor] = self._members.pop(descriptor)
+        member.sink.count(self._untold - member.since)
+        if sent:
+            member.sink.rest(data, sent)
+        else:
+            member.passed_over()
+
+    def _try_again(self, descriptor: int, member: Member, data: Shared) -> None:
+        if member.sink.offer(data):
+            member.since = self._untold
+            self._members[descriptor] = member
+        else:
+            self._behind[descriptor] = member
+            member.passed_over()
+
+    def _suit(self, size: int) -> None:
+        """From a power of two on that is no more than this one, so that pictures which differ a little share it."""
+        least = 1 << size.bit_length() - 1
+        self._suits = range(least, 4 * least)
+        for member in (*self._members.values(), *self._behind.values()):
+            member.sink.suit(least)
+
+    def _tell(self) -> None:
+        for member in self._members.values():
+            member.sink.count(self._untold - member.since)
+            member.since = 0
+        self._untold = 0

@@ -1,0 +1,163 @@
+"""A crowd that keeps up, falls behind and catches up, over socket pairs: who gets what, and what is counted."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from mediastream import crowd as crowds
+from mediastream.broadcast import Shared
+from mediastream.crowd import Crowd
+
+SIZE = 1000
+
+
+class PairSink:
+    """A sink without a transport: what the socket does not take waits here until `flush`."""
+
+    def __init__(self, writing: socket.socket) -> None:
+        self.descriptor: int | None = writing.fileno()
+        self.counted = self.missed = 0
+        self.suited: list[int] = []
+        self._waiting = b""
+
+    def offer(self, data: Shared) -> bool:
+        self.flush()
+        if self._waiting:
+            return False
+        self.counted += len(data.chunk)
+        self._waiting = data.chunk
+        self.flush()
+        return True
+
+    def suit(self, size: int) -> None:
+        self.suited.append(size)
+
+    def rest(self, data: Shared, sent: int) -> None:
+        self.counted += len(data.chunk)
+        self._waiting = data.chunk[sent:]
+
+    def count(self, size: int) -> None:
+        self.counted += size
+
+    def passed_over(self) -> None:
+        self.missed += 1
+
+    def flush(self) -> None:
+        assert self.descriptor is not None
+        with suppress(BlockingIOError):
+            self._waiting = self._waiting[os.write(self.descriptor, self._waiting) :]
+
+
+@contextmanager
+def pair(buffer: int | None = None) -> Iterator[tuple[PairSink, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        if buffer is not None:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        yield PairSink(ours), theirs
+
+
+def taken(client: socket.socket) -> bytes:
+    found = b""
+    while True:
+        try:
+            found += client.recv(1 << 20)
+        except BlockingIOError:
+            return found
+
+
+def numbered(number: int, size: int = SIZE) -> Shared:
+    return Shared(b"%06d" % number + b"x" * size)
+
+
+def whole_chunks(text: bytes) -> list[int]:
+    """The numbers of the chunks in it, each of which must be whole."""
+    found = []
+    while text:
+        head, _, rest = text.partition(b"\r\n")
+        size = int(head, 16)
+        assert rest[size : size + 2] == b"\r\n"
+        found.append(int(rest[:6]))
+        text = rest[size + 2 :]
+    return found
+
+
+def test_each_gets_all_from_when_it_joins_until_it_leaves() -> None:
+    crowd = Crowd()
+    with pair() as (one, reads_one), pair() as (two, reads_two):
+        crowd.join(one, one.passed_over)
+        for number in range(10):
+            if number == 3:
+                crowd.join(two, two.passed_over)
+            if number == 7:
+                crowd.leave(one)
+            crowd.offer(numbered(number))
+        crowd.leave(two)
+        got_one, got_two = taken(reads_one), taken(reads_two)
+    assert whole_chunks(got_one) == list(range(7))
+    assert whole_chunks(got_two) == list(range(3, 10))
+    assert (one.counted, two.counted) == (len(got_one), len(got_two))
+    assert one.missed == two.missed == len(crowd) == 0
+
+
+@pytest.mark.parametrize("told", [1, 5 * SIZE, 1 << 30])
+def test_who_is_slow_misses_some_gets_the_others_whole_and_is_counted_right(
+    told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "TOLD", told)
+    crowd = Crowd()
+    with pair() as (fast, reads_fast), pair(buffer=4096) as (slow, reads_slow):
+        crowd.join(fast, fast.passed_over)
+        crowd.join(slow, slow.passed_over)
+        got_fast = got_slow = b""
+        for number in range(200):
+            crowd.offer(numbered(number))
+            got_fast += taken(reads_fast)
+            if number % 20 == 19:
+                got_slow += taken(reads_slow)
+        for _ in range(3):
+            got_slow += taken(reads_slow)
+            slow.flush()
+        crowd.leave(fast)
+        crowd.leave(slow)
+    assert whole_chunks(got_fast) == list(range(200))
+    numbers = whole_chunks(got_slow)
+    assert numbers == sorted(set(numbers))
+    assert 20 < len(numbers) < 200
+    assert slow.missed == 200 - len(numbers)
+    assert (fast.counted, slow.counted) == (len(got_fast), len(got_slow))
+
+
+def test_one_that_has_left_is_passed_over_and_the_others_are_not() -> None:
+    crowd = Crowd()
+    with pair() as (one, reads_one), pair() as (two, reads_two):
+        for each in (one, two):
+            crowd.join(each, each.passed_over)
+        crowd.offer(numbered(0))
+        reads_one.close()
+        two_more = [numbered(1), numbered(2)]
+        one.offer = lambda data: False  # type: ignore[method-assign]  # as of a connection that has closed
+        for data in two_more:
+            crowd.offer(data)
+        crowd.leave(one)
+        assert whole_chunks(taken(reads_two)) == [0, 1, 2]
+    assert one.missed == 2
+
+
+def test_the_sockets_are_set_anew_for_another_size_only() -> None:
+    crowd = Crowd()
+    with pair() as (one, reads), pair() as (late, reads_late):
+        crowd.join(one, one.passed_over)
+        for size in (1000, 1300, 700, 1000, 8000, 9000, 7000, 200):
+            crowd.offer(numbered(0, size))
+            taken(reads)
+        assert one.suited == [512, 4096, 128]
+        crowd.join(late, late.passed_over)
+        assert late.suited == [128]
+        crowd.offer(numbered(0, 200))
+        assert whole_chunks(taken(reads_late)) == [0]
