@@ -137,15 +137,17 @@ class Feed:
         want the same."""
         if subscriber.sent != self._flushed or subscriber.catching is not None:
             return subscriber.advance()
-        want = subscriber.want
+        want, offer = subscriber.want, subscriber.offer
+        assert offer is not None
         if want not in made:
             batch = self.batch(subscriber)
-            whole = batch is not None and batch.pieces and batch.upto == self.head and not batch.dropped
-            made[want] = batch.joined if whole else None
+            made[want] = None
+            if batch is not None and batch.pieces and batch.upto == self.head and not batch.dropped:
+                made[want] = batch.joined
         news = made[want]
         if news is None:
             return subscriber.advance()
-        if not subscriber.offer(news):
+        if not offer(news):
             return False
         subscriber.sent = self.head
         return True
