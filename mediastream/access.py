@@ -7,6 +7,7 @@ test clients ask it too. `may_see` and `visible_to` are one rule in two forms, f
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -145,6 +146,17 @@ class Right(Generic[Item]):
             )  # fmt: skip
 
 
+# The right of whoever comes to what is public: one for all who have it, so that it is asked once whether it holds.
+_public: "WeakValueDictionary[tuple[Rows[Any, Any], Hashable], Right[Any]]" = WeakValueDictionary()
+
+
+def _anybodys(rows: Rows[Any, Item], key: Hashable, item: Item) -> Right[Item]:
+    right = _public.get((rows, key))
+    if right is None or right.item is not item:
+        right = _public[rows, key] = Right(rows, key, item, NOBODY, "", None)
+    return right
+
+
 async def admit(
     request: HttpRequest, rows: Rows[Any, Item], key: Hashable, below: Callable[[], str]
 ) -> Right[Item] | None:
@@ -158,7 +170,7 @@ async def admit(
     if item is None:
         return None
     if item.visibility == Visibility.PUBLIC:
-        return Right(rows, key, item, NOBODY, "", None)
+        return _anybodys(rows, key, item)
     path, texts = below(), ticket_texts(request)
     known = [visitor for text in texts if (visitor := await by_ticket(text, path)) is not None]
     for visitor in known:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any
 
 from django.core import signals
@@ -23,6 +23,7 @@ from mediastream.bodies import FileBody
 from mediastream.broadcast import BroadcastBody
 from mediastream.errors import StreamCut
 from mediastream.grants import LIFE, Grant
+from mediastream.patience import Patience
 from mediastream.responses import StreamResponse
 
 logger = logging.getLogger(__name__)
@@ -108,10 +109,11 @@ async def _send_body(response: StreamResponse, scope: Scope, send: Send, stream:
     if isinstance(response.body, BroadcastBody) and CONNECTION in extensions:
         await _broadcast(response.body, send, stream, extensions[CONNECTION])
     patience = None if CONNECTION in extensions else response.body.patience
-    async for chunk in response.body:
-        async with asyncio.timeout(patience):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        stream.bytes += len(chunk)
+    with closing(Patience(patience)) as patient:
+        async for chunk in response.body:
+            with patient:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            stream.bytes += len(chunk)
 
 
 async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> None:

@@ -121,11 +121,21 @@ def closed(stream: Stream) -> None:
 def notice() -> None:
     """Log those that turned out to last, and end those whose right has gone. Called a few times a second."""
     now = time.monotonic()
+    held: dict[Callable[[], bool], bool] = {}  # by what says so: a thousand streams may hang on one right
     for stream in list(_open):
         try:
-            if stream.holds is not None and stream.reason == COMPLETE and not stream.holds():
+            if not _stands(stream, held):
                 stream.revoke()
             elif not stream.logged and now - stream.started > LASTING:
                 stream.log_start()
         except Exception:  # of one stream, which must not keep the others from being looked at
             logger.exception("stream kind=%s item=%s could not be looked after", stream.label.kind, stream.label.item)
+
+
+def _stands(stream: Stream, held: dict[Callable[[], bool], bool]) -> bool:
+    holds = stream.holds
+    if holds is None or stream.reason != COMPLETE:
+        return True
+    if holds not in held:
+        held[holds] = holds()
+    return held[holds]

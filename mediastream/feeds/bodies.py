@@ -20,9 +20,10 @@ class FeedBody(BroadcastBody):
         self._over = False
 
     async def __anext__(self) -> bytes:
-        await asyncio.sleep(0)
-        self._asked += 1
         subscriber, coded = self.subscriber, self.subscriber.coded
+        self._asked += 1
+        if self._asked == 1 or subscriber.ended or subscriber.sent < subscriber.feed.head:
+            await asyncio.sleep(0)  # nothing below would let others have a turn
         if self._asked == 1:
             return subscriber.opening if coded is None else coded.begin(subscriber.opening)
         batch = await subscriber.take(HEARTBEAT)

@@ -4,6 +4,7 @@
 |---|---|
 | SSE | `id`, `event` unless unnamed, `data`: text as it is, anything else as JSON |
 | NDJSON, WebSocket | one object: `id`, `event`, `key` if it has one, `time`, `data` |
+| frames | the same as a WebSocket's message, framed |
 | text | the data in a line; text as it is |
 
 What the stream itself has to tell, `gap` and `reset`, comes as events of these names, in text as a line that begins
@@ -19,6 +20,7 @@ from typing import Any
 
 from mediastream.errors import BadInput
 from mediastream.http import sse
+from mediastream.http.websocket import text_frame
 
 MOST_BYTES = 1024 * 1024  # of one event's data, encoded
 MOST_NAME = 64  # characters of an event's name, and of a key
@@ -27,12 +29,14 @@ RETRACT = "retract"  # an event of this name takes back what was said under its 
 
 
 class Format(Enum):
-    """How a stream of events is written. The value is its content type; a WebSocket has none."""
+    """How a stream of events is written. The value is its content type; a WebSocket has none. It takes lines where
+    the server frames each of them, and frames where they are written to the connection."""
 
     SSE = sse.CONTENT_TYPE
     NDJSON = "application/x-ndjson"
     TEXT = "text/plain; charset=utf-8"
     SOCKET = ""
+    FRAMES = "frames"
 
 
 class EventInvalid(BadInput):
@@ -78,7 +82,7 @@ class Entry:
             return self.sse
         if form is Format.TEXT:
             return self.text
-        return self.line
+        return self.message if form is Format.FRAMES else self.line
 
     @cached_property
     def sse(self) -> bytes:
@@ -88,11 +92,15 @@ class Entry:
 
     @cached_property
     def line(self) -> bytes:
-        """Of NDJSON, and a WebSocket's message."""
+        """Of NDJSON, and what a WebSocket's message says."""
         event = self.event
         key = f'"key":{_json(event.key)},' if event.key else ""
         head = f'{{"id":"{self._cursor}","event":{_json(event.name)},{key}"time":{event.time:.6f},"data":'
         return f"{head}{event.json}}}\n".encode()
+
+    @cached_property
+    def message(self) -> bytes:
+        return text_frame(self.line.removesuffix(b"\n"))
 
     @cached_property
     def text(self) -> bytes:
@@ -107,7 +115,8 @@ def told(form: Format, name: str, cursor: str | None = None, **data: Any) -> byt
     if form is Format.TEXT:
         return f"# {name} {_json(data)}\n".encode()
     head = {"id": cursor} if cursor is not None else {}
-    return f"{_json({**head, 'event': name, 'data': data})}\n".encode()
+    line = _json({**head, "event": name, "data": data}).encode()
+    return text_frame(line) if form is Format.FRAMES else line + b"\n"
 
 
 def _word(what: str, text: str) -> str:

@@ -128,14 +128,34 @@ class Feed:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
+        made: dict[Want, Shared | None] = {}
         for subscriber in [*self._subscribers]:
             if subscriber.offer is None:
                 subscriber.tell()
-            # By its own `advance`, as one that is compressed gets other bytes than its neighbours that are not.
-            elif subscriber not in self._busy and not subscriber.advance():
+            elif subscriber not in self._busy and not self._advance(subscriber, made):
                 self._busy.add(subscriber)
         self._flushed = self.head
         self._try_again()
+
+    def _advance(self, subscriber: Subscriber, made: dict[Want, Shared | None]) -> bool:
+        """As its own `advance`; but nearly all have what came before, and then there is one thing to write to all who
+        want the same, unless it is compressed, which is shared in another way."""
+        if subscriber.sent != self._flushed or subscriber.catching is not None or subscriber.coded is not None:
+            return subscriber.advance()
+        want, offer = subscriber.want, subscriber.offer
+        assert offer is not None
+        if want not in made:
+            batch = self.batch(subscriber)
+            made[want] = None
+            if batch is not None and batch.pieces and batch.upto == self.head and not batch.dropped:
+                made[want] = batch.joined
+        news = made[want]
+        if news is None:
+            return subscriber.advance()
+        if not offer(news):
+            return False
+        subscriber.sent = self.head
+        return True
 
     def _try_again(self) -> None:
         if self._busy and self._trying is None:

@@ -66,7 +66,10 @@ class Subscriber:
     """Made by `Feed.join`. `opening`: what is sent first; `sent`: the sequence up to which all has been handed over;
     `farewell`: what is sent last; `coded`: its stream where that is compressed."""
 
-    __slots__ = ("_news", "_over", "catching", "coded", "farewell", "feed", "offer", "opening", "sent", "want")
+    __slots__ = (
+        "_alarm", "_news", "_over", "_until", "catching", "coded", "farewell", "feed", "offer", "opening", "sent",
+        "want",
+    )  # fmt: skip
 
     def __init__(self, feed: "Feed", want: Want, sent: int, catching: Catching | None, opening: bytes) -> None:
         self.feed = feed
@@ -77,7 +80,9 @@ class Subscriber:
         self.farewell = b""
         self.coded: Coded | None = None
         self.offer: Callable[[Shared], bool] | None = None
-        self._news: asyncio.Event | None = None
+        self._news: asyncio.Future[bool] | None = None  # of who waits: whether there is some
+        self._until = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] | None = None
 
     @property
@@ -86,8 +91,8 @@ class Subscriber:
 
     def tell(self) -> None:
         """There is news for who takes."""
-        if self._news is not None:
-            self._news.set()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(True)
 
     def end(self, farewell: bytes = b"") -> None:
         """No event comes after this. Safe to repeat."""
@@ -124,21 +129,36 @@ class Subscriber:
 
     async def take(self, seconds: float) -> Batch | None:
         """What waits, or comes within that time; None if nothing does, or when it has ended."""
-        if self._news is None:
-            self._news = asyncio.Event()
-        try:
-            async with asyncio.timeout(seconds):
-                while not self.ended:
-                    self._news.clear()
-                    if (batch := self._batch()) is None:
-                        await self._news.wait()
-                        continue
-                    self._handed(batch)
-                    if batch.pieces:
-                        return batch
-        except TimeoutError:
-            pass
+        until = asyncio.get_running_loop().time() + seconds
+        while not self.ended:
+            if (batch := self._batch()) is not None:
+                self._handed(batch)
+                if batch.pieces:
+                    return batch
+            elif not self.ended and not await self._news_before(until):
+                break
         return None
+
+    async def _news_before(self, until: float) -> bool:
+        """One timer serves many waits: to set one for each event costs as much as sending it."""
+        loop = asyncio.get_running_loop()
+        self._news, self._until = loop.create_future(), until
+        if self._alarm is None:
+            self._alarm = loop.call_at(until, self._ring)
+        try:
+            return await self._news
+        finally:
+            self._news = None
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._news is None or self._news.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._until:
+            self._alarm = loop.call_at(self._until, self._ring)
+        else:
+            self._news.set_result(False)
 
     async def attach(self, offer: Callable[[Shared], bool]) -> None:
         """Have events written by `offer` until it ends."""
@@ -154,6 +174,8 @@ class Subscriber:
         """Give the place back. Safe to repeat."""
         self.end()
         self.feed.left(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def _future(self) -> "asyncio.Future[None]":
         if self._over is None:

@@ -86,6 +86,12 @@ class ConnectionSink:
         if not self._transport.is_closing():
             self._send(data.chunk, sent)
 
+    def push(self, data: bytes) -> None:
+        """Send it whatever waits before it."""
+        if not self._transport.is_closing():
+            self._send(data, 0)
+            self._untold += len(data)
+
     def _send(self, text: bytes, start: int) -> None:
         self._waiting = True
         self._transport.write(memoryview(text)[start:])
@@ -105,3 +111,18 @@ class ConnectionSink:
         self._connection.count(self._untold)
         self._stream.bytes += self._untold
         self._untold = 0
+
+
+class SocketSink(ConnectionSink):
+    """A WebSocket's, for whole frames: none may come after the one by which either side has closed it, and none amid
+    another, as gunicorn answers pings by the transport."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, connection: "Connection", stream: Stream) -> None:
+        super().__init__(connection, stream, chunked=False)
+        self._messages = connection.websocket
+
+    def offer(self, data: Shared) -> bool:
+        self._waiting = True
+        return not self._messages.closed and super().offer(data)

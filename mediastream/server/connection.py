@@ -4,8 +4,8 @@ The ASGI extension "mediastream.connection" hands the handler this object: `pati
 socket may take no byte, `graced` whether it gets a download's grace when the server stops, `cut` ends it at once.
 
 Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): ASGIProtocol's attributes `transport`,
-`app`, `_closed`, `_conn_lost_handled`, `_current_request`, `_keepalive` and `_close_transport`; the table
-`_REASON_PHRASES`.
+`app`, `_closed`, `_conn_lost_handled`, `_current_request`, `_keepalive`, `_websocket` (with its `closed`) and
+`_close_transport`; the table `_REASON_PHRASES`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.asgi.protocol import _REASON_PHRASES
 
 from mediastream import streams
-from mediastream.server.broadcasting import ConnectionSink
+from mediastream.server.broadcasting import ConnectionSink, SocketSink
 from mediastream.server.granted import GrantedProtocol
 from mediastream.server.sending import ZERO_COPY, Send
 
@@ -101,6 +101,14 @@ class Connection(GrantedProtocol):
     def sink(self, stream: streams.Stream) -> ConnectionSink:
         """For the response under way, whose head and first chunk have been sent."""
         return ConnectionSink(self, stream, chunked=self._current_request.version >= (1, 1))
+
+    @property
+    def websocket(self) -> Any:
+        return self._websocket
+
+    def socket_sink(self, stream: streams.Stream) -> SocketSink:
+        """For a WebSocket that has been accepted."""
+        return SocketSink(self, stream)
 
     async def cut(self, *, take_back: bool = False) -> None:
         """End the connection now, unsent bytes dropped, so that the client sees a stream broken off.

@@ -7,6 +7,7 @@ import pytest
 
 from mediastream.feeds.events import MOST_BYTES, Entry, Event, EventInvalid, Format, told
 from mediastream.http.sse import Message, Parser
+from mediastream.http.websocket import text_frame
 
 LINES = ["a\nb", "a\r\nb", "a\rb", "a\u2028b\u2029c\x85d", "", " a", "# not the stream", "x" * 1_000_000]
 
@@ -37,6 +38,7 @@ def test_text_of_any_lines(text: str) -> None:
     line = said.line.decode()
     assert line.splitlines() == [line.rstrip("\n")]
     assert json.loads(line)["data"] == text
+    assert said.framed(Format.FRAMES) == text_frame(line.rstrip("\n").encode())
 
 
 @pytest.mark.parametrize(

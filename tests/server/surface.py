@@ -16,16 +16,18 @@ from mediastream.faults import allow
 from mediastream.lean import LeanRequest, lean, takes_body
 from mediastream.responses import StreamResponse, file_response
 from mediastream.streams import Label
+from mediastream.visitors import NOBODY, Visitor
 
 MOST_BODY = 100_000  # bytes that /taking takes
 
 
 @dataclass
 class Right:
-    """What access.Right is to who sends: `held` until it is taken away, `rows` the same until they change."""
+    """What access.Right is to who sends: `held` until it is taken away, `same` until its rows change."""
 
     held: bool = True
     same: bool = True
+    visitor: Visitor = NOBODY
 
     def check(self) -> None: ...
 

@@ -42,7 +42,7 @@ def test_gunicorn_has_the_asgi_worker_we_subclass() -> None:
     [
         "transport", "app", "reader", "_is_ssl", "_closed", "_conn_lost_handled", "_awaiting_request",
         "_current_request", "_response_buffer", "_flow_control", "_task", "_callback_parser", "_h2c_buffer",
-        "_keepalive", "_pre_request", "_post_request", "worker", "log", "cfg", "_finishing_calls",
+        "_keepalive", "_pre_request", "_post_request", "worker", "log", "cfg", "_finishing_calls", "_websocket",
     ],
 )  # fmt: skip
 def test_the_protocol_keeps_its_state_where_we_look(name: str) -> None:

@@ -66,6 +66,9 @@ class Certificate:
         return ssl.create_default_context(cafile=str(self.certificate))
 
 
+NO_CERTIFICATE = Certificate(Path(), Path())
+
+
 @dataclass
 class Site:
     """What a configuration is filled in with. `folder`: the proxy's own; `plain`: its port without TLS."""
@@ -177,8 +180,12 @@ def run_nginx(configuration: str, site: Site) -> Proxy:
         "/etc/letsencrypt/live/media.example.org/privkey.pem": str(site.certificate.key),
         "media.example.org": "localhost",
     }
+    return start_nginx(replaced(configuration, tls), site)
+
+
+def start_nginx(servers: str, site: Site) -> Proxy:
     path = site.folder / "nginx.conf"
-    path.write_text(NGINX.format(site=replaced(configuration, tls)))
+    path.write_text(NGINX.format(site=servers))
     return Proxy.start([program("nginx"), "-p", str(site.folder), "-c", str(path), "-e", "stderr"], site)
 
 
@@ -190,6 +197,25 @@ def nginx(site: Site, sendfile: bool) -> Proxy:
         configuration = replaced(configuration, {"location / {": location + "\nlocation / {"})
     here = {"listen 80;": f"listen 127.0.0.1:{site.plain};", "127.0.0.1:8000": f"127.0.0.1:{site.upstream}"}
     return run_nginx(replaced(configuration, here), site)
+
+
+PLAIN = """
+server {{
+    listen 127.0.0.1:{site.port};
+    location / {{ proxy_pass http://127.0.0.1:{site.upstream}; }}
+    location /ws/ {{
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_pass http://127.0.0.1:{site.upstream};
+    }}
+}}
+"""
+
+
+def plain_nginx(site: Site) -> Proxy:
+    """As somebody sets it up who has read nothing of ours: defaults, and what a WebSocket cannot do without."""
+    return start_nginx(PLAIN.format(site=site), site)
 
 
 def nginx_cache(site: Site) -> Proxy:

@@ -259,11 +259,53 @@ def test_one_that_never_reads_is_told_what_it_missed(server: Server, tokens: dic
         assert b"retry:" in received[received.index(b"event: gap") :]
 
 
+def test_a_socket_that_never_reads_is_told_what_it_missed(server: Server, tokens: dict[str, str]) -> None:
+    with WebSocket(Narrow(server), "/ws/feeds/strict/") as slow:  # type: ignore[arg-type]
+        assert json.loads(slow.receive()[1])["event"] == "open"
+        for number in range(40):
+            publish(server, "strict", tokens["strict"], f"{number}" + "x" * 200_000)
+        events = []
+        while (received := slow.receive())[0] == TEXT:
+            events.append(json.loads(received[1])["event"])
+        assert events[-1] == "gap"
+        assert set(events[:-1]) == {"message"}
+        assert (received[0], struct.unpack("!H", received[1][:2])[0]) == (CLOSE, 1001)
+
+
+class Narrow:
+    """Clients with hardly a buffer."""
+
+    def __init__(self, server: Server) -> None:
+        self.port = server.port
+
+    def connect(self) -> socket.socket:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", self.port))
+        return client
+
+
+def test_nothing_comes_after_the_close_of_a_socket(server: Server) -> None:
+    """The market goes on writing; and the topic has one reader less."""
+    with WebSocket(server, "/ws/feeds/market/") as opened:
+        opened.receive()
+        opened.send(struct.pack("!H", 1000), opcode=CLOSE)
+        while (received := opened.receive())[0] == TEXT:
+            pass
+        assert received == (CLOSE, struct.pack("!H", 1000))
+        with pytest.raises(EOFError):
+            opened.receive()
+
+
 def test_viewers_that_come_and_go_leave_nothing(server: Server) -> None:
     before = server.descriptors()
-    for _ in range(200):
-        with Reader(server, "/feeds/market/events") as reader:
-            assert reader.status == 200
+    for number in range(2000):
+        if number % 4:
+            with Reader(server, "/feeds/market/events") as reader:
+                assert reader.status == 200
+        else:
+            WebSocket(server, "/ws/feeds/market/").connection.close()
     wait_until(lambda: server.descriptors() <= before + 2, 20, "their connections to be gone")
 
 

@@ -26,6 +26,7 @@ from tests.system import proxies
 from tests.system.harness import PASSWORD, Server, read_head, wait_until
 from tests.system.proxies import Certificate
 from tests.system.visitors import Answer, Browser, Front, answer
+from tests.system.websocket import WebSocket
 
 pytestmark = pytest.mark.system
 
@@ -287,6 +288,12 @@ def test_ffmpeg_ends_when_the_client_leaves_the_proxy(front: Front, path: str) -
     assert len(front.server.ffmpegs()) == 1
     connection.close()
     wait_until(lambda: not front.server.ffmpegs(), 15, "FFmpeg gone")
+
+
+@once_a_proxy
+def test_a_web_socket_passes(front: Front) -> None:
+    with WebSocket(front, "/ws/feeds/activity/", origin=front.address) as opened:  # type: ignore[arg-type]
+        assert b'"open"' in opened.receive()[1]
 
 
 @with_http_2

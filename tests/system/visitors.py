@@ -39,11 +39,14 @@ class Front:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, source_address=STRANGER, timeout=20)
         return answer(connection, method, path, headers)
 
-    def open(self, path: str) -> socket.socket:
-        """A connection that has asked for `path`."""
+    def connect(self) -> socket.socket:
         context = self.proxy.site.certificate.context()
         plain = socket.create_connection(("127.0.0.1", self.proxy.site.port), timeout=20)
-        connection = context.wrap_socket(plain, server_hostname="localhost")
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    def open(self, path: str) -> socket.socket:
+        """A connection that has asked for `path`."""
+        connection = self.connect()
         connection.sendall(request(path))
         return connection
 
