@@ -9,7 +9,8 @@ from media_library.facts import Facts
 from mediastream import homeloop, process
 from mediastream.errors import NotMedia
 from mediastream.ffmpeg import STORED_FORMATS, last_words
-from mediastream.process import ChildTimeout, Limits
+from mediastream.limits import Limits
+from mediastream.process import ChildTimeout
 
 logger = logging.getLogger(__name__)
 CHILD = Path(__file__).resolve().parent / "probe_child.py"

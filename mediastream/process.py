@@ -5,8 +5,8 @@ Three facts shape it:
 - A full stderr pipe stops a child for good, so stderr is always read, and only its tail kept.
 - Children must not outlive us, not even by kill -9, which runs no handler: `setpriv --pdeathsig KILL`
   has the kernel end them. The signal is tied to the forking thread, hence the home loop (homeloop.py).
-- preexec_fn is unsafe beside threads (Python's subprocess documentation), so limits are set by
-  `prlimit`, which like setpriv execs the next program: the pid stays the child's own.
+- preexec_fn is unsafe beside threads (Python's subprocess documentation), so limits are set by programs that exec the
+  next one (limits.py): the pid stays the child's own.
 
 After kvmd's aioproc: TERM, a grace, KILL, reap; and whoever stops a child may be cancelled meanwhile.
 """
@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from mediastream.limits import UNLIMITED, Limits, child_environment, guarded
 from mediastream.pipe import Pipe
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ LINE_BYTES = 500
 PR_SET_PDEATHSIG = 1  # prctl(2)
 DESCRIPTORS = 12  # to start a child takes nine, most of them for a moment
 _LINE_ENDS = re.compile(rb"[\r\n]+")
-SECRET_PREFIXES = ("MEDIASTREAM_", "DATABASE_URL", "REDIS_URL", "AWS_")
 
 # A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
 _reapers: dict[asyncio.Task[int], str] = {}
@@ -46,28 +46,6 @@ _reapers: dict[asyncio.Task[int], str] = {}
 def running() -> Counter[str]:
     """How many children there are that are not reaped yet, by the name of their program."""
     return Counter(_reapers.values())
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a child may use at most; None is no limit. Bytes, CPU seconds, bytes of one written file.
-
-    `niceness`: 0 to 19, by which it gives way to others (nice(1))."""
-
-    address_space: int | None = None
-    cpu_seconds: int | None = None
-    file_size: int | None = None
-    niceness: int = 0
-
-    def argv(self) -> list[str]:
-        given = {"--as": self.address_space, "--cpu": self.cpu_seconds, "--fsize": self.file_size}
-        return [
-            "prlimit",
-            "--core=0",
-            *(f"{flag}={value}" for flag, value in given.items() if value is not None),
-            "--",
-            *(["nice", "-n", str(self.niceness)] if self.niceness else []),
-        ]
 
 
 @dataclass(frozen=True)
@@ -81,18 +59,6 @@ class Finished:
 
 class ChildTimeout(Exception):
     """The child did not finish before its deadline, and was ended."""
-
-
-def guarded(argv: Sequence[str], limits: Limits) -> list[str]:
-    """`argv` behind what ties its life to ours and limits it."""
-    return ["setpriv", "--pdeathsig", "KILL", "--", *limits.argv(), *argv]
-
-
-def child_environment() -> dict[str, str]:
-    """Our environment without what a child has no use for: secrets."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
-    # glibc reserves 64 MB of address space for each arena, which a limit on it would count.
-    return {"MALLOC_ARENA_MAX": "4", **kept}
 
 
 @contextmanager
@@ -141,7 +107,7 @@ class Child:
     async def spawn(
         cls,
         argv: Sequence[str],
-        limits: Limits = Limits(),
+        limits: Limits = UNLIMITED,
         stdout: int = PIPE,
         stdin: bytes | None = None,
         *,
@@ -301,7 +267,7 @@ def _end_unwanted(starting: "asyncio.Future[Any]") -> None:
 async def run(
     argv: Sequence[str],
     timeout: float,
-    limits: Limits = Limits(),
+    limits: Limits = UNLIMITED,
     max_stdout: int = 1024 * 1024,
 ) -> Finished:
     """Run `argv` to its end. `timeout`: seconds; `max_stdout`: bytes kept, a child that says more is ended.

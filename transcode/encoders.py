@@ -8,7 +8,7 @@ and Quick Sync if told to.
 from dataclasses import dataclass
 from typing import Any
 
-from mediastream.process import Limits
+from mediastream.limits import Limits
 
 Options = tuple[tuple[str, Any], ...]
 

@@ -21,7 +21,8 @@ from media_library.items import Item
 from mediastream import ffmpeg, process
 from mediastream.errors import Busy, TranscodeFailed, Unknown
 from mediastream.ffmpeg import last_words
-from mediastream.process import ChildTimeout, Limits
+from mediastream.limits import Limits
+from mediastream.process import ChildTimeout
 from transcode import hardware, hls_argv, index, registry
 from transcode.cache import Cache
 from transcode.decision import texts

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from mediastream import process
 from mediastream.ffmpeg import STORED_FORMATS
-from mediastream.process import ChildTimeout, Limits
+from mediastream.limits import Limits
+from mediastream.process import ChildTimeout
 
 logger = logging.getLogger(__name__)
 CHILD = Path(__file__).resolve().parent / "index_child.py"

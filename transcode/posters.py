@@ -11,7 +11,8 @@ from media_library.ingest import forget
 from media_library.models import Media
 from mediastream import ffmpeg, process
 from mediastream.ffmpeg import last_words
-from mediastream.process import ChildTimeout, Limits
+from mediastream.limits import Limits
+from mediastream.process import ChildTimeout
 from transcode import argv
 
 DEADLINE = 20.0  # seconds

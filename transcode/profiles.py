@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from mediastream.process import Limits
+from mediastream.limits import Limits
 from transcode.encoders import SOFTWARE, Encoder
 
 

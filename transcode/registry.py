@@ -7,7 +7,8 @@ from mediastream import chunking, drain
 from mediastream.bodies import ProcessBody
 from mediastream.errors import Busy, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
-from mediastream.process import Child, Limits
+from mediastream.limits import Limits
+from mediastream.process import Child
 from transcode.encoders import SOFTWARE_LIMITS
 
 FIRST_BYTE = 20.0  # seconds FFmpeg may take to its first byte: opening, seeking, the first group of pictures

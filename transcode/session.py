@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from mediastream import drain
 from mediastream.errors import Busy, Fault, TranscodeFailed, system_fault
 from mediastream.ffmpeg import last_words
+from mediastream.limits import Limits
 from mediastream.live.recording.boxes import Mp4Invalid
-from mediastream.process import Child, Limits
+from mediastream.process import Child
 from transcode import fallback
 from transcode.cache import Cache
 from transcode.cutter import INIT, Cutter

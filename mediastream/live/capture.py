@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from mediastream.limits import Limits
 from mediastream.live import jpeg
 from mediastream.live.command import Command, command
 from mediastream.live.facts import Facts, facts_of
@@ -19,7 +20,7 @@ from mediastream.live.frames import Frame, JpegSplitter
 from mediastream.live.http_capture import HttpCapture, open_http
 from mediastream.live.sources import DEVICE, TEST, Source
 from mediastream.live.terms import Terms
-from mediastream.process import Child, Limits
+from mediastream.process import Child
 
 READ = 256 * 1024  # bytes
 # FFmpeg's decoders allot what they are asked to; a 4K camera takes half a gigabyte, of addresses three.

@@ -16,10 +16,11 @@ import ffmpeg
 
 from mediastream import streams
 from mediastream.ffmpeg import last_words
+from mediastream.limits import Limits
 from mediastream.live import matroska
 from mediastream.live.fmp4 import Fmp4Broken, Fmp4Parser, Fragment, Init
 from mediastream.live.frames import Frame
-from mediastream.process import Child, Limits
+from mediastream.process import Child
 
 READ = 256 * 1024  # bytes
 GOP = 2  # seconds from one keyframe to the next: what a joiner is given, and a slow viewer skips, at most

@@ -16,7 +16,8 @@ import pytest
 import uvloop
 
 from mediastream import process
-from mediastream.process import LINE_BYTES, TAIL_LINES, Child, ChildTimeout, Limits
+from mediastream.limits import Limits
+from mediastream.process import LINE_BYTES, TAIL_LINES, Child, ChildTimeout
 from tests.exhaustion import descriptors_left, open_descriptors
 
 DEADLINE = 20.0  # seconds; generous, as the machine may be busy

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser import chromium
 from tests.media import Clips
 from tests.system.harness import Server
+from tests.system.visiting import Shell
 
 WAIT = 20_000  # milliseconds
 # A job worker is several processes, and takes a second of a core to start, sixty times over. The shared server has one,
@@ -72,3 +73,10 @@ def own_server(seeded: Path, tmp_path: Path) -> Iterator[Server]:
 def long_clip(server: Server, clips: Clips) -> dict[str, str]:
     """Ten minutes of H.264: a transcode of it does not end by itself within a test."""
     return server.add_media(clips["long.mp4"])
+
+
+@pytest.fixture(scope="module")
+def shell(server: Server) -> Iterator[Shell]:
+    made = Shell(server)
+    yield made
+    made.close()

@@ -1,7 +1,6 @@
 """Further ranges that the real worker answers by itself: that it does, for how long, and that nothing of it is left."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -14,13 +13,6 @@ from tests.system.visiting import Shell
 pytestmark = pytest.mark.system
 
 SOON = 4.0  # seconds; it takes less than one, but the tests' machine may have other things to do
-
-
-@pytest.fixture(scope="module")
-def shell(server: Server) -> Iterator[Shell]:
-    made = Shell(server)
-    yield made
-    made.close()
 
 
 @pytest.fixture

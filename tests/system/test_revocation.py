@@ -16,13 +16,6 @@ pytestmark = pytest.mark.system
 SOON = 4.0  # seconds; it takes less than one, but the tests' machine may have other things to do
 
 
-@pytest.fixture(scope="module")
-def shell(server: Server) -> Iterator[Shell]:
-    made = Shell(server)
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def admin(shell: Shell) -> str:
     """The key of a session, which the admin's password form replaces by another."""

@@ -12,7 +12,8 @@ import psutil
 
 from mediastream.errors import DiskFull
 from mediastream.ffmpeg import cleaned, last_words
-from mediastream.process import Child, Limits
+from mediastream.limits import Limits
+from mediastream.process import Child
 from transcode.jobs.progress import NotProgress, Progress, ProgressReader
 
 LOOK = 1.0  # seconds

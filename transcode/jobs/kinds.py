@@ -13,7 +13,7 @@ from media_library import ingest
 from media_library.models import Media
 from media_library.models import State as MediaState
 from mediastream import ffmpeg
-from mediastream.process import Limits
+from mediastream.limits import Limits
 from transcode import posters, thumbnails
 from transcode.decision import texts
 from transcode.derived import SUBTITLES, THUMBNAILS, drop

@@ -3,6 +3,7 @@
 // neither length nor ranges: there the position is start + currentTime, and a seek asks for the stream anew.
 
 import { abilities } from "./abilities.js";
+import { clock } from "./clock.js";
 import { playHls, supported } from "./hlsplayer.js";
 
 const box = document.getElementById("player");
@@ -20,12 +21,6 @@ let retries = 0;
 let plays = ""; // what the browser plays
 let loaded = false; // a stream takes one of the server's places, so none is asked for before somebody plays
 
-const clock = (seconds) => {
-  const whole = Math.max(0, Math.floor(seconds));
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  if (!parts[0]) parts.shift();
-  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
-};
 const position = () => start + (video.currentTime || 0);
 const say = (text) => { message.textContent = text; message.hidden = !text; };
 

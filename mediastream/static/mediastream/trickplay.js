@@ -1,6 +1,8 @@
 // Small pictures over a player's bar: the cues of thumbnails.vtt, each a rectangle of a sprite (#xywh of W3C Media
 // Fragments). They are fetched when the pointer first comes to the bar; an item without them shows the time alone.
 
+import { clock } from "./clock.js";
+
 const box = document.getElementById("player");
 const bar = box?.querySelector(".controls input[type=range]");
 
@@ -20,13 +22,6 @@ async function load() {
   const answer = await fetch(address).catch(() => null);
   return answer?.ok ? cues(await answer.text(), address) : [];
 }
-
-const clock = (position) => {
-  const whole = Math.floor(position);
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  if (!parts[0]) parts.shift();
-  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
-};
 
 const shown = document.createElement("div");
 shown.className = "trickplay";

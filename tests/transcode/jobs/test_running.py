@@ -23,7 +23,7 @@ from media_library import ingest
 from media_library.models import Media
 from mediastream import homeloop
 from mediastream.bus import Lease
-from mediastream.process import Limits
+from mediastream.limits import Limits
 from tests.media import BUNDLED, Clips, run_ffmpeg
 from tests.media_library.conftest import child_pids, make_clip, make_media, stored_files
 from transcode import fallback, hardware
