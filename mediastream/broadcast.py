@@ -28,9 +28,11 @@ class Sink(Protocol):
     """One viewer's connection, ours to write to until the body is over.
 
     `descriptor`: its socket, for whoever writes chunks to it in place of `offer` (crowd.py); None: nobody may.
+    `waiting`: whether something of before may still have to go first, so that nobody may now.
     """
 
     descriptor: int | None
+    waiting: bool
 
     def offer(self, data: Shared) -> bool:
         """Send it if the connection has nothing of before left; else do nothing and say False."""

@@ -79,11 +79,13 @@ class Crowd:
             member.passed_over()
 
     def _try_again(self, descriptor: int, member: Member, data: Shared) -> None:
-        if member.sink.offer(data):
+        taken = member.sink.offer(data)
+        if taken and not member.sink.waiting:
             member.since = self._untold
             self._members[descriptor] = member
-        else:
-            self._behind[descriptor] = member
+            return
+        self._behind[descriptor] = member
+        if not taken:
             member.passed_over()
 
     def _suit(self, size: int) -> None:

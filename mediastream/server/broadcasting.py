@@ -30,7 +30,7 @@ class ConnectionSink:
 
     __slots__ = (
         "_chunked", "_connection", "_fileno", "_largest", "_plain", "_smallest", "_socket", "_stream", "_transport",
-        "_untold", "_waiting", "descriptor",
+        "_untold", "descriptor", "waiting",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
@@ -44,7 +44,7 @@ class ConnectionSink:
         self._chunked = chunked
         self._smallest, self._largest = 1, 0  # offers that the kernel's bound suits
         self._untold = 0
-        self._waiting = True  # whether the transport may have bytes of before
+        self.waiting = True  # whether the transport may have bytes of before
 
     def __enter__(self) -> "ConnectionSink":
         if self._plain and self._chunked:
@@ -60,7 +60,7 @@ class ConnectionSink:
             unsent.allow(self._socket, unsent.USUAL)
 
     def offer(self, data: Shared) -> bool:
-        if self._transport.is_closing() or (self._waiting and self._waits()):
+        if self._transport.is_closing() or (self.waiting and self._waits()):
             return False
         text = data.chunk if self._chunked else data.plain
         size = len(text)
@@ -78,8 +78,8 @@ class ConnectionSink:
         return True
 
     def _waits(self) -> bool:
-        self._waiting = self._transport.get_write_buffer_size() > 0
-        return self._waiting
+        self.waiting = self._transport.get_write_buffer_size() > 0
+        return self.waiting
 
     def rest(self, data: Shared, sent: int) -> None:
         self.count(len(data.chunk))
@@ -93,7 +93,7 @@ class ConnectionSink:
             self._untold += len(data)
 
     def _send(self, text: bytes, start: int) -> None:
-        self._waiting = True
+        self.waiting = True
         self._transport.write(memoryview(text)[start:])
 
     def suit(self, size: int) -> None:
@@ -124,5 +124,5 @@ class SocketSink(ConnectionSink):
         self._messages = connection.websocket
 
     def offer(self, data: Shared) -> bool:
-        self._waiting = True
+        self.waiting = True
         return not self._messages.closed and super().offer(data)

@@ -1,74 +1,16 @@
 """A crowd that keeps up, falls behind and catches up, over socket pairs: who gets what, and what is counted."""
 
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import random
+from contextlib import suppress
 
 import pytest
 
 from mediastream import crowd as crowds
 from mediastream.broadcast import Shared
 from mediastream.crowd import Crowd
+from tests.pairs import pair, taken
 
 SIZE = 1000
-
-
-class PairSink:
-    """A sink without a transport: what the socket does not take waits here until `flush`."""
-
-    def __init__(self, writing: socket.socket) -> None:
-        self.descriptor: int | None = writing.fileno()
-        self.counted = self.missed = 0
-        self.suited: list[int] = []
-        self._waiting = b""
-
-    def offer(self, data: Shared) -> bool:
-        self.flush()
-        if self._waiting:
-            return False
-        self.counted += len(data.chunk)
-        self._waiting = data.chunk
-        self.flush()
-        return True
-
-    def suit(self, size: int) -> None:
-        self.suited.append(size)
-
-    def rest(self, data: Shared, sent: int) -> None:
-        self.counted += len(data.chunk)
-        self._waiting = data.chunk[sent:]
-
-    def count(self, size: int) -> None:
-        self.counted += size
-
-    def passed_over(self) -> None:
-        self.missed += 1
-
-    def flush(self) -> None:
-        assert self.descriptor is not None
-        with suppress(BlockingIOError):
-            self._waiting = self._waiting[os.write(self.descriptor, self._waiting) :]
-
-
-@contextmanager
-def pair(buffer: int | None = None) -> Iterator[tuple[PairSink, socket.socket]]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        if buffer is not None:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        yield PairSink(ours), theirs
-
-
-def taken(client: socket.socket) -> bytes:
-    found = b""
-    while True:
-        try:
-            found += client.recv(1 << 20)
-        except BlockingIOError:
-            return found
 
 
 def numbered(number: int, size: int = SIZE) -> Shared:
@@ -131,6 +73,27 @@ def test_who_is_slow_misses_some_gets_the_others_whole_and_is_counted_right(
     assert 20 < len(numbers) < 200
     assert slow.missed == 200 - len(numbers)
     assert (fast.counted, slow.counted) == (len(got_fast), len(got_slow))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_catches_up_in_part_gets_the_rest_before_the_next(seed: int) -> None:
+    chance = random.Random(seed)
+    crowd = Crowd()
+    with pair(buffer=4096) as (slow, reads):
+        crowd.join(slow, slow.passed_over)
+        got = b""
+        for number in range(400):
+            crowd.offer(numbered(number, chance.choice([10, 3000])))
+            with suppress(BlockingIOError):
+                got += reads.recv(chance.choice([1, 500, 5000]))
+        crowd.leave(slow)
+        while (more := taken(reads)) or slow.unsent:
+            got += more
+            slow.flush()
+    numbers = whole_chunks(got)
+    assert numbers == sorted(set(numbers))
+    assert slow.missed == 400 - len(numbers)
+    assert slow.counted == len(got)
 
 
 def test_one_that_has_left_is_passed_over_and_the_others_are_not() -> None:
