@@ -43,7 +43,7 @@ class FeedBody(BroadcastBody):
 
     async def broadcast(self, sink: Sink) -> None:
         """Afterwards the farewell is still to be taken."""
-        await self.subscriber.attach(sink.offer)
+        await self.subscriber.attach(sink)
 
     async def aclose(self) -> None:
         self.subscriber.leave()

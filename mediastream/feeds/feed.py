@@ -18,9 +18,10 @@ from mediastream.feeds.compressed import Lanes
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
-from mediastream.feeds.placing import next_batch, place
+from mediastream.feeds.placing import Reader, next_batch, place
 from mediastream.feeds.subscriber import Batch, Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
+from mediastream.feeds.together import Together
 from mediastream.http.pieces import Coding
 
 HEARTBEAT = 15.0  # seconds: proxies give up a stream that is quiet for 30 to 60
@@ -40,6 +41,8 @@ class Feed:
         self.interested: Callable[[bool], None] = lambda _interested: None
         self._history: History = MemoryHistory(terms.history, keyed=terms.keyed)
         self._subscribers: set[Subscriber] = set()
+        self._alone: set[Subscriber] = set()  # those of them who are not written to with others
+        self._together: dict[Want, Together] = {}
         self._attached: set[Subscriber] = set()
         self._busy: set[Subscriber] = set()  # attached, with a connection that would not take all
         self._flushed = 0
@@ -95,9 +98,10 @@ class Feed:
             self._release_drain = drain.on_begin(self._drain)
             self.interested(True)
         self._subscribers.add(subscriber)
+        self._alone.add(subscriber)
         return subscriber
 
-    def batch(self, reader: Subscriber) -> Batch | None:
+    def batch(self, reader: Reader) -> Batch | None:
         """What it is to get next; None if nothing waits, or it has been ended for being too slow."""
         if reader.sent >= self.head or reader.ended:
             return None
@@ -107,7 +111,7 @@ class Feed:
         if shared and (known := self._shared.get(key)) is not None:
             return known
         batch = next_batch(self._history, self.cursor, self.terms, reader)
-        if batch.dropped and self.terms.policy is Policy.DISCONNECT:
+        if batch.dropped and self.terms.policy is Policy.DISCONNECT and isinstance(reader, Subscriber):
             streams.drop("feed", batch.dropped)
             gap = told(reader.want.form, "gap", dropped=batch.dropped)
             reader.end(gap + saying.retry(reader.want.form, len(self._subscribers)))
@@ -128,22 +132,53 @@ class Feed:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
+        for together in [*self._together.values()]:
+            self._write(together)
         made: dict[Want, Shared | None] = {}
-        for subscriber in [*self._subscribers]:
-            if subscriber.offer is None:
+        for subscriber in [*self._alone]:
+            if subscriber.sink is None:
                 subscriber.tell()
             elif subscriber not in self._busy and not self._advance(subscriber, made):
                 self._busy.add(subscriber)
         self._flushed = self.head
+        for subscriber in [*self._alone & self._attached]:
+            self._gather(subscriber)
         self._try_again()
+
+    def _write(self, together: Together) -> None:
+        """Have all that waits written; who cannot take it is alone and busy afterwards."""
+        while together and (batch := self.batch(together)) is not None:
+            if batch.dropped:
+                together.part()
+                break
+            if batch.pieces:
+                together.offer(batch.joined)
+            together.sent = batch.upto
+        if not together:
+            del self._together[together.want]
+
+    def _gather(self, subscriber: Subscriber) -> None:
+        """With those who stand where it stands, if it may be written to in their loop."""
+        ready = subscriber.sent == self.head and subscriber.catching is None and subscriber not in self._busy
+        sink = subscriber.sink
+        if ready and subscriber.coded is None and sink is not None and sink.descriptor is not None:
+            want = subscriber.want
+            together = self._together.get(want) or Together(want, self.head, self._fell)
+            self._together[want] = together
+            self._alone.discard(subscriber)
+            together.join(subscriber)
+
+    def _fell(self, subscriber: Subscriber) -> None:
+        self._alone.add(subscriber)
+        self._busy.add(subscriber)
 
     def _advance(self, subscriber: Subscriber, made: dict[Want, Shared | None]) -> bool:
         """As its own `advance`; but nearly all have what came before, and then there is one thing to write to all who
         want the same, unless it is compressed, which is shared in another way."""
         if subscriber.sent != self._flushed or subscriber.catching is not None or subscriber.coded is not None:
             return subscriber.advance()
-        want, offer = subscriber.want, subscriber.offer
-        assert offer is not None
+        assert subscriber.sink is not None
+        want, offer = subscriber.want, subscriber.sink.offer
         if want not in made:
             batch = self.batch(subscriber)
             made[want] = None
@@ -178,20 +213,28 @@ class Feed:
 
     def detached(self, subscriber: Subscriber) -> None:
         self._attached.discard(subscriber)
+        if (together := subscriber.together) is not None:
+            together.leave(subscriber)
+            self._alone.add(subscriber)
+            if not together:
+                self._together.pop(together.want, None)
         self._busy.discard(subscriber)
 
-    def heartbeat(self, reader: Subscriber) -> bytes:
+    def heartbeat(self, reader: Reader) -> bytes:
         """For one that has all there is."""
         return saying.heartbeat(reader.want.form, str(Cursor(self.epoch, reader.sent)))
 
     def _beat(self) -> None:
         self._beating = None
+        for together in [*self._together.values()]:
+            together.offer(Shared(self.heartbeat(together)))
         made: dict[tuple[Format, int], Shared] = {}
-        for subscriber in [*self._attached]:
-            if subscriber not in self._busy and subscriber.offer is not None:
+        for subscriber in [*self._alone & self._attached]:
+            if subscriber not in self._busy:
                 key = subscriber.want.form, subscriber.sent
                 beat = made.get(key) or made.setdefault(key, Shared(self.heartbeat(subscriber)))
                 subscriber.say(beat)
+        self._try_again()
         if self._attached:
             self._beating = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat)
 
@@ -200,6 +243,7 @@ class Feed:
             return
         self.detached(subscriber)
         self._subscribers.discard(subscriber)
+        self._alone.discard(subscriber)
         if subscriber.coded is not None:
             self._lanes.leave(subscriber.coded)
         if not self._subscribers:

@@ -9,6 +9,9 @@ from mediastream.feeds.events import Entry, told
 from mediastream.feeds.history import History
 from mediastream.feeds.subscriber import Batch, Catching, Subscriber
 from mediastream.feeds.terms import Terms
+from mediastream.feeds.together import Together
+
+Reader = Subscriber | Together
 
 BATCH = 256 * 1024  # bytes written at once
 PLACE = 100  # events a slow subscriber may be behind before they are conflated
@@ -46,7 +49,7 @@ def place(history: History, head: Cursor, terms: Terms, after: str | None) -> Pl
     return Place(max(head.sequence - SHOWN, oldest), Catching.ALL, reason)
 
 
-def next_batch(history: History, head: Cursor, terms: Terms, reader: Subscriber) -> Batch:
+def next_batch(history: History, head: Cursor, terms: Terms, reader: Reader) -> Batch:
     """What is to be sent next, of bounded size; its `dropped` are told in it."""
     entries, dropped = _waiting(history, head, terms, reader)
     form, oldest = reader.want.form, history.first - 1
@@ -66,7 +69,9 @@ def next_batch(history: History, head: Cursor, terms: Terms, reader: Subscriber)
     return Batch(pieces, head.sequence, dropped)
 
 
-def _waiting(history: History, head: Cursor, terms: Terms, reader: Subscriber) -> tuple[Iterable[Entry], int]:
+def _waiting(
+    history: History, head: Cursor, terms: Terms, reader: Subscriber | Together
+) -> tuple[Iterable[Entry], int]:
     """And how many are missing. The last of each key comes in the order of the events, so that whoever leaves amid
     them goes on from there."""
     oldest = history.first - 1

@@ -6,18 +6,19 @@ bounded by what the history holds. A subscriber either has its events written to
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from mediastream.broadcast import Shared
+from mediastream.broadcast import Shared, Sink
 from mediastream.feeds.events import Format
 
 if TYPE_CHECKING:
     from mediastream.feeds.compressed import Coded
     from mediastream.feeds.feed import Feed
+    from mediastream.feeds.together import Together
 
 
 class Catching(Enum):
@@ -64,11 +65,11 @@ class Batch:
 
 class Subscriber:
     """Made by `Feed.join`. `opening`: what is sent first; `sent`: the sequence up to which all has been handed over;
-    `farewell`: what is sent last; `coded`: its stream where that is compressed."""
+    `farewell`: what is sent last; `coded`: its stream where that is compressed; `sink`: where it is written to."""
 
     __slots__ = (
-        "_alarm", "_news", "_over", "_until", "catching", "coded", "farewell", "feed", "offer", "opening", "sent",
-        "want",
+        "_alarm", "_news", "_over", "_until", "catching", "coded", "farewell", "feed", "opening", "sent",
+        "sink", "together", "want",
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", want: Want, sent: int, catching: Catching | None, opening: bytes) -> None:
@@ -79,7 +80,8 @@ class Subscriber:
         self.opening = opening
         self.farewell = b""
         self.coded: Coded | None = None
-        self.offer: Callable[[Shared], bool] | None = None
+        self.sink: Sink | None = None
+        self.together: Together | None = None  # whose place is its own meanwhile
         self._news: asyncio.Future[bool] | None = None  # of who waits: whether there is some
         self._until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -98,13 +100,15 @@ class Subscriber:
         """No event comes after this. Safe to repeat."""
         if not self.ended:
             self.farewell = farewell
+            if self.together is not None:
+                self.feed.detached(self)
             self._future().set_result(None)
             self.tell()
 
     def advance(self) -> bool:
-        """Have all that waits written by `offer`; False if the connection would not take it all yet."""
-        feed, offer = self.feed, self.offer
-        assert offer is not None
+        """Have all that waits written; False if the connection would not take it all yet."""
+        assert self.sink is not None
+        feed, offer = self.feed, self.sink.offer
         while self.sent < feed.head and (batch := self._batch()) is not None:
             if batch.pieces and not offer(batch.joined):
                 return False
@@ -112,11 +116,11 @@ class Subscriber:
         return True
 
     def say(self, words: Shared) -> None:
-        """Have them written by `offer`, if the connection takes them now."""
-        assert self.offer is not None
+        """Have them written, if the connection takes them now."""
+        assert self.sink is not None
         if self.coded is None:
-            self.offer(words)
-        elif self.offer((batch := self.coded.alone(words.plain, self.sent)).joined):
+            self.sink.offer(words)
+        elif self.sink.offer((batch := self.coded.alone(words.plain, self.sent)).joined):
             self.coded.handed(batch)
 
     def _batch(self) -> Batch | None:
@@ -160,15 +164,15 @@ class Subscriber:
         else:
             self._news.set_result(False)
 
-    async def attach(self, offer: Callable[[Shared], bool]) -> None:
-        """Have events written by `offer` until it ends."""
-        self.offer = offer
+    async def attach(self, sink: Sink) -> None:
+        """Have events written to it until the subscriber ends."""
+        self.sink = sink
         self.feed.attached(self)
         try:
             await self._future()
         finally:
             self.feed.detached(self)
-            self.offer = None
+            self.sink = None
 
     def leave(self) -> None:
         """Give the place back. Safe to repeat."""

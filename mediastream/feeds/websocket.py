@@ -121,7 +121,7 @@ class FeedSocket(AsyncWebsocketConsumer):
         try:
             with connection.socket_sink(stream) as sink:
                 sink.push(subscriber.opening)
-                await subscriber.attach(sink.offer)
+                await subscriber.attach(sink)
                 if stream.reason != streams.REVOKED:
                     sink.push(subscriber.farewell)
         finally:

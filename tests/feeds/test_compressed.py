@@ -42,6 +42,9 @@ class Reader:
         self.wire: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
+    descriptor = None
+    waiting = False
+
     def offer(self, data: Shared) -> bool:
         if not self.busy:
             self.wire.append(data.plain)

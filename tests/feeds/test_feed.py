@@ -28,6 +28,9 @@ class Connection:
         self.room = room
         self.offers: list[bytes] = []
 
+    descriptor = None
+    waiting = False
+
     def offer(self, data: Shared) -> bool:
         if len(self.offers) >= self.room:
             return False
@@ -45,7 +48,7 @@ class Connection:
 
 def attach(subscriber: Subscriber, room: float = float("inf")) -> tuple[Connection, "asyncio.Task[None]"]:
     connection = Connection(room)
-    return connection, asyncio.create_task(subscriber.attach(connection.offer))
+    return connection, asyncio.create_task(subscriber.attach(connection))
 
 
 async def turn(count: int = 3) -> None:

@@ -1,0 +1,58 @@
+"""Readers who want the same and have all there is: one place for all of them, written to in one loop (crowd.py).
+
+Nearly all readers of a topic are such. What is said of one reader's place is said of theirs together, so an event
+costs each of them a write and nothing else. Who falls behind has a place of its own again until it has caught up.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mediastream.broadcast import Shared
+from mediastream.crowd import Crowd
+
+if TYPE_CHECKING:
+    from mediastream.feeds.subscriber import Subscriber, Want
+
+
+class Together:
+    """`sent`: the sequence up to which all of them have all; `fell`: called with who has not, who is alone by then."""
+
+    catching = None
+    ended = False
+
+    def __init__(self, want: "Want", sent: int, fell: Callable[["Subscriber"], None]) -> None:
+        self.want = want
+        self.sent = sent
+        self._fell = fell
+        self._crowd = Crowd()
+        self._members: set[Subscriber] = set()
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def join(self, subscriber: "Subscriber") -> None:
+        """One that stands where these do."""
+        assert subscriber.sink is not None
+        assert subscriber.sent == self.sent
+        subscriber.together = self
+        self._members.add(subscriber)
+        self._crowd.join(subscriber.sink, lambda: self._fall(subscriber))
+
+    def leave(self, subscriber: "Subscriber") -> None:
+        assert subscriber.sink is not None
+        self._crowd.leave(subscriber.sink)
+        self._members.discard(subscriber)
+        subscriber.together, subscriber.sent = None, self.sent
+
+    def offer(self, data: Shared) -> None:
+        """To all; who does not take it falls."""
+        self._crowd.offer(data)
+
+    def part(self) -> None:
+        """Each is to go on alone."""
+        for subscriber in [*self._members]:
+            self._fall(subscriber)
+
+    def _fall(self, subscriber: "Subscriber") -> None:
+        self.leave(subscriber)
+        self._fell(subscriber)
