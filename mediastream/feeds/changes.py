@@ -4,6 +4,7 @@ Readers whose right has gone are ended by the watch; here the events of a topic 
 source starts, stops, or starts anew.
 """
 
+import asyncio
 import threading
 from typing import Any
 
@@ -13,7 +14,12 @@ from mediastream import homeloop
 from mediastream.feeds import families, hub, running
 from mediastream.feeds.known import topics
 from mediastream.feeds.models import Topic
+from mediastream.feeds.terms import Terms
 from mediastream.request_threads import in_background
+
+# Seconds until a topic is opened anew, which ends its readers in good order: the watch is first, and cuts off those
+# whose right went with the change.
+FIRST_RIGHTS = 1.0
 
 _reading = threading.Lock()  # rows that were read before others must not be applied after them
 
@@ -58,5 +64,10 @@ def _apply(rows: dict[str, Any]) -> None:
         if name not in rows:
             hub.forget(name)
         elif feed.terms != rows[name][0]:
-            hub.feed(name, rows[name][0])
+            asyncio.get_running_loop().call_later(FIRST_RIGHTS, _open_anew, name, rows[name][0])
     running.arrange({name: order for name, (_, order) in rows.items() if order is not None})
+
+
+def _open_anew(name: str, terms: Terms) -> None:
+    if hub.serves() and name in hub.feeds():
+        hub.feed(name, terms)
