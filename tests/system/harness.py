@@ -35,6 +35,13 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> float
     return time.monotonic() - started
 
 
+def tells_its_version(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[-1:] == ["-version"]
+    except psutil.Error:  # a zombie has no command line any more
+        return False
+
+
 @dataclass
 class Server:
     """A running `script/server`. `process` is the command itself, which becomes gunicorn's arbiter."""
@@ -123,10 +130,10 @@ class Server:
 
     def ffmpegs(self) -> list[psutil.Process]:
         """Children of the worker that are FFmpeg, or still on their way to it; zombies count. Without the job
-        worker and what is below it."""
+        worker and what is below it, and an FFmpeg that is asked for its version, as one is at the start."""
         below = self.worker().children(recursive=True)
         jobs = {process.pid for process in self.job_processes()}
-        return [process for process in below if process.pid not in jobs]
+        return [process for process in below if process.pid not in jobs and not tells_its_version(process)]
 
     def job_processes(self) -> list[psutil.Process]:
         """The job worker first, then what it has forked and started."""
