@@ -65,23 +65,29 @@ LOADS = [
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.fanout", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="of each candidate")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--load", action="append", choices=list(map(str, LOADS)), help="instead of all")
+    parser.add_argument("--without-plain", action="store_true", help="leave plain Django out")
+    options = parser.parse_args()
+    loads = [load for load in LOADS if not options.load or str(load) in options.load]
     on_core(1)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         pictures = {size: frames.make(folder / str(number), number) for size, number in SIZES.items()}
         client = LoadClient(folder, 0)
-        candidates, left_out = started(folder, pictures, stack)
-        found = {load: measured(client, candidates, load, rounds) for load in LOADS}
+        starts = [start for start in live.STARTS if not (options.without_plain and start is live.start_plain)]
+        candidates, left_out = started(folder, pictures, stack, starts)
+        found = {load: measured(client, candidates, load, options.rounds) for load in loads}
     text = "\n\n".join([report(found), *left_out])
     print(text)
     if len(sys.argv) == 1:
         keep("fanout", text)
 
 
-def started(folder: Path, pictures: live.Pictures, stack: ExitStack) -> tuple[list[Candidate], list[str]]:
+def started(
+    folder: Path, pictures: live.Pictures, stack: ExitStack, starts: list[live.Start]
+) -> tuple[list[Candidate], list[str]]:
     candidates, left_out = [], []
-    for start in live.STARTS:
+    for start in starts:
         try:
             candidates += stack.enter_context(start(folder, pictures))
         except LeftOut as reason:

@@ -90,7 +90,8 @@ def _one_each(
         yield found
 
 
-STARTS: list[Callable[[Path, Pictures], AbstractContextManager[list[Candidate]]]] = [
+Start = Callable[[Path, Pictures], AbstractContextManager[list[Candidate]]]
+STARTS: list[Start] = [
     start_ustreamer,
     start_mediastream,
     start_plain,

@@ -87,10 +87,11 @@ class View {
 
   draw() {
     const sorted = [...this.delays].sort((a, b) => a - b);
-    if (sorted.length) at("delay").textContent = `${Math.max(sorted[sorted.length >> 1], 0).toFixed(0)} ms`;
+    if (sorted.length) at("delay").textContent = `delay ${Math.max(sorted[sorted.length >> 1], 0).toFixed(0)} ms`;
     const rows = [...this.latest].reverse();
     if (this.kind.key) rows.sort(([a], [b]) => String(a).localeCompare(String(b)));
     table.replaceChildren(...rows.map(([key, data]) => row(this.kind.key ? key : "", data)));
+    head(this.kind.key ? table.rows[0] : null);
     if (this.kind.chart) this.chart();
   }
 
@@ -131,6 +132,17 @@ function row(key, data) {
     line.append(cell);
   }
   return line;
+}
+
+// Where all events are alike, the names of what is in them.
+function head(first) {
+  const names = [...(first?.cells ?? [])].map((cell) => cell.dataset.name);
+  table.parentElement.tHead.rows[0].replaceChildren(...names.map((name) => {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = name;
+    return cell;
+  }));
 }
 
 function say(state) {
