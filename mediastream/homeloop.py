@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _home: asyncio.AbstractEventLoop | None = None
 _starting = threading.Lock()
+_settling: "set[asyncio.Task[object]]" = set()  # asyncio keeps only weak references
 
 
 def adopt() -> None:
@@ -64,6 +65,21 @@ def call(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     except FutureTimeout:
         future.cancel()
         raise
+
+
+def settle(work: Coroutine[Any, Any, object], timeout: float) -> None:
+    """As `call`, for whoever closes something: a collector of garbage may do so in any thread, and so on the home loop
+    itself, where the work is begun and not waited for."""
+    try:
+        here = asyncio.get_running_loop() is _home
+    except RuntimeError:
+        here = False
+    if not here:
+        call(work, timeout)
+        return
+    task = asyncio.ensure_future(work)
+    _settling.add(task)
+    task.add_done_callback(_settling.discard)
 
 
 def soon(work: Callable[[], None]) -> None:

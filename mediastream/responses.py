@@ -79,8 +79,7 @@ class StreamResponse(StreamingHttpResponse):
         try:
             yield from pulling.chunks(self._pulled())
         finally:
-            self._body_closed = True
-            homeloop.call(self._pulled().aclose(), CLOSE_DEADLINE)
+            self._close_body()
 
     def _pulled(self) -> Body:
         """The body for a server that is not our handler."""
@@ -95,10 +94,13 @@ class StreamResponse(StreamingHttpResponse):
 
     def close(self) -> None:
         """Called by WSGI servers and test clients, from a thread or from a loop that is not home."""
+        self._close_body()
+        super().close()
+
+    def _close_body(self) -> None:
         if not self._body_closed:
             self._body_closed = True
-            homeloop.call((self._listed or self.body).aclose(), CLOSE_DEADLINE)
-        super().close()
+            homeloop.settle((self._listed or self.body).aclose(), CLOSE_DEADLINE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A StreamResponse closes its body however it ends; file_response says no before it opens more than it must."""
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable
@@ -94,6 +95,23 @@ def test_an_iterator_thrown_away_closes_the_body(body: Counted, response: Stream
     chunks.close()  # type: ignore[attr-defined]
     assert body.closed == 1
     response.close()
+    assert body.closed == 1
+
+
+def test_an_iterator_thrown_away_on_the_home_loop_does_not_make_it_wait_for_itself(
+    body: Counted, response: StreamResponse
+) -> None:
+    """As a collector of garbage may do, which runs in any thread."""
+    pieces = iter(response)
+    next(pieces)
+
+    async def collected() -> None:
+        async with asyncio.timeout(5):
+            pieces.close()  # type: ignore[attr-defined]
+            while not body.closed:
+                await asyncio.sleep(0.01)
+
+    homeloop.call(collected(), 8)
     assert body.closed == 1
 
 
