@@ -175,8 +175,12 @@ class Shared:
             await self._give_up_draft()
 
     async def _keep(self) -> None:
-        if self._draft is not None and self._draft.growing:
+        if self._draft is None or not self._draft.growing:
+            return
+        try:
             await self._draft.keep()
+        except OSError as fault:  # somebody emptied the folder
+            logger.warning("%s is not kept: %s", self.key, fault)
 
     async def _give_up_draft(self) -> None:
         if self._draft is not None and self._draft.growing:

@@ -2,7 +2,11 @@
 
 import asyncio
 import errno
+import os
+import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +72,28 @@ async def settled(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> tuple[threading.Event, threading.Event]:
+    """Have a method, in whichever thread, say that it is called, and wait to be let go."""
+    called, go = threading.Event(), threading.Event()
+    method = getattr(owner, name)
+
+    def held(*args: object) -> object:
+        called.set()
+        assert go.wait(10)
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, held)
+    return called, go
+
+
+def open_files() -> list[str]:
+    found = []
+    for entry in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{entry}"))
+    return found
 
 
 async def test_all_get_the_same_and_it_is_kept(cache: Cache) -> None:
@@ -193,6 +219,50 @@ async def test_a_full_disk_ends_the_draft_and_nobodys_stream(cache: Cache, monke
     assert await rest(body) == WHOLE
     await body.aclose()
     assert (cache.bytes, await cache.find(KEY)) == (0, None)
+
+
+async def test_a_folder_emptied_meanwhile_cuts_nobody(cache: Cache) -> None:
+    body = await shared.opened(KEY, giving(Source()), cache)
+    slow = await shared.opened(KEY, never, cache)
+    had = await anext(body)
+    shutil.rmtree(cache.folder / "item")
+    assert had + await rest(body) == WHOLE
+    assert await rest(slow) == WHOLE
+    await body.aclose()
+    await slow.aclose()
+    assert cache.bytes == 0
+
+
+async def test_who_leaves_while_it_is_renamed_leaves_what_is_counted(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renaming, go = hold(monkeypatch, Path, "rename")
+    body = await shared.opened(KEY, giving(Source()), cache)
+    reading = asyncio.create_task(rest(body))
+    await settled(renaming.is_set)
+    reading.cancel()
+    leaving = asyncio.create_task(body.aclose())
+    await asyncio.sleep(0.01)
+    go.set()
+    await leaving
+    path = await cache.find(KEY)
+    assert path is not None
+    assert path.read_bytes() == WHOLE
+
+
+async def test_who_leaves_while_the_draft_is_opened_leaves_nothing_open(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go = hold(monkeypatch, draft.Draft, "open")
+    waiting = asyncio.create_task(shared.opened(KEY, giving(Source()), cache))
+    await settled(opening.is_set)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await settled(lambda: not list(cache.folder.rglob(".draft-*")))
+    assert not [link for link in open_files() if str(cache.folder) in link]
 
 
 async def test_who_comes_when_its_beginning_is_gone_has_another(tmp_path: Path) -> None:
