@@ -26,7 +26,7 @@ AHEAD = 512 * 1024  # bytes
 RECENT = 2 * AHEAD  # bytes in memory, so that the foremost viewer always finds what comes next
 READ = 256 * 1024  # bytes of a draft at a time
 
-_known: dict[str, "Shared"] = {}
+_known: dict[str, "SharedEncode"] = {}
 
 
 async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -> Body:
@@ -36,7 +36,7 @@ async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -
     """
     shared = _known.get(key)
     if shared is None or shared.ending:
-        shared = _known[key] = Shared(key, begin, cache)
+        shared = _known[key] = SharedEncode(key, begin, cache)
     elif not shared.has_beginning:
         return await begin()
     place = Place(shared)
@@ -48,7 +48,7 @@ async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -
     return place
 
 
-class Shared:
+class SharedEncode:
     """`made`: bytes that have come; `over`: no more do, by `fault` if that is not their end."""
 
     def __init__(self, key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -> None:
@@ -199,7 +199,7 @@ class Shared:
 class Place(Body):
     """One viewer's. `offset`: bytes it has had."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedEncode) -> None:
         self.offset = 0
         self._shared = shared
         shared.join(self)
