@@ -1,17 +1,19 @@
 """Viewers who all get the same, written to in one loop.
 
 Between two offers to one viewer lie those to all others, so nothing of it is in the processor's cache by then. A loop
-that touches but the descriptor of whoever keeps up takes a quarter less time (bench/results/fanout.md).
+that touches but the descriptor of whoever keeps up takes a quarter less time (bench/results/fanout-notes.md).
 Who falls behind is offered the next by its own connection, and is back in the loop when that has taken it.
 """
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mediastream.broadcast import Shared, Sink
 
-TOLD = 1024 * 1024  # bytes after which what has gone is counted where others see it
+TELL_EVERY = 1.0  # seconds: what has gone is then counted where others see it
+ALIKE = 4096  # bytes: offers that are smaller are all of one size
 
 
 @dataclass(eq=False, slots=True)
@@ -32,6 +34,7 @@ class Crowd:
         self._behind: dict[int, Member] = {}  # who had something left to send when last offered something
         self._suits = range(0)  # sizes for which the sockets are set
         self._untold = 0
+        self._told = 0.0  # when
 
     def __len__(self) -> int:
         return len(self._members) + len(self._behind)
@@ -40,7 +43,7 @@ class Crowd:
         """It must have a descriptor, and leave before that is closed."""
         assert sink.descriptor is not None
         if self._suits:
-            sink.suit(self._suits.start)
+            sink.suit(self._suits.stop // 4)
         self._behind[sink.descriptor] = Member(sink, passed_over)
 
     def leave(self, sink: Sink) -> None:
@@ -67,7 +70,8 @@ class Crowd:
         self._untold += size
         for descriptor, member in behind.items():
             self._try_again(descriptor, member, data)
-        if self._untold >= TOLD:
+        if (now := time.monotonic()) - self._told >= TELL_EVERY:
+            self._told = now
             self._tell()
 
     def _fall_behind(self, descriptor: int, sent: int, data: Shared) -> None:
@@ -90,8 +94,8 @@ class Crowd:
 
     def _suit(self, size: int) -> None:
         """From a power of two on that is no more than this one, so that pictures which differ a little share it."""
-        least = 1 << size.bit_length() - 1
-        self._suits = range(least, 4 * least)
+        least = max(1 << size.bit_length() - 1, ALIKE)
+        self._suits = range(least if least > ALIKE else 0, 4 * least)
         for member in (*self._members.values(), *self._behind.values()):
             member.sink.suit(least)
 

@@ -8,18 +8,17 @@ ours to bound. To have the kernel refuse is cheaper than to ask it each time (SI
 """
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared
+from mediastream.crowd import ALIKE, TELL_EVERY
 from mediastream.server import unsent
 from mediastream.streams import Stream
 
 if TYPE_CHECKING:
     from mediastream.server.connection import Connection
-
-LEAST = 4096  # bytes that may be unsent, however small the offers
-TOLD = 256 * 1024  # bytes after which what has gone is counted where others see it
 
 
 class ConnectionSink:
@@ -29,8 +28,19 @@ class ConnectionSink:
     """
 
     __slots__ = (
-        "_chunked", "_connection", "_fileno", "_largest", "_plain", "_smallest", "_socket", "_stream", "_transport",
-        "_untold", "descriptor", "waiting",
+        "_chunked",
+        "_connection",
+        "_fileno",
+        "_largest",
+        "_plain",
+        "_smallest",
+        "_socket",
+        "_stream",
+        "_told",
+        "_transport",
+        "_untold",
+        "descriptor",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
@@ -44,6 +54,7 @@ class ConnectionSink:
         self._chunked = chunked
         self._smallest, self._largest = 1, 0  # offers that the kernel's bound suits
         self._untold = 0
+        self._told = 0.0  # when
         self.waiting = True  # whether the transport may have bytes of before
 
     def __enter__(self) -> "ConnectionSink":
@@ -73,7 +84,8 @@ class ConnectionSink:
         if sent < size:
             self._send(text, sent)
         self._untold += size
-        if self._untold >= TOLD:
+        if (now := time.monotonic()) - self._told >= TELL_EVERY:
+            self._told = now
             self._tell()
         return True
 
@@ -98,8 +110,10 @@ class ConnectionSink:
 
     def suit(self, size: int) -> None:
         """The bound is a power of two, and no more than the size, so that offers which differ a little share it."""
-        bound = max(1 << size.bit_length() - 1, LEAST)
-        self._smallest, self._largest = (0 if bound == LEAST else bound), 4 * bound - 1
+        bound = max(1 << size.bit_length() - 1, ALIKE)
+        if self._largest == 4 * bound - 1:
+            return
+        self._smallest, self._largest = (bound if bound > ALIKE else 0), 4 * bound - 1
         if not self._transport.is_closing():
             unsent.allow(self._socket, bound)
 

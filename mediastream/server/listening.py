@@ -72,8 +72,7 @@ class Listening:
         self._room = 0  # descriptors that were left when last counted, less what has been let in since
         self._refused, self._waiting = Seldom(_logger), Seldom(_logger)
         for listener in self._sockets:
-            if listener.family in (socket.AF_INET, socket.AF_INET6):
-                unsent.allow(listener, unsent.USUAL)
+            unsent.allow(listener, unsent.USUAL)
 
     @property
     def accepting(self) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from mediastream.broadcast import Shared
+from mediastream.crowd import ALIKE
 from mediastream.server import unsent
-from mediastream.server.broadcasting import LEAST, TOLD, ConnectionSink
+from mediastream.server.broadcasting import ConnectionSink
 from mediastream.streams import Label, Stream
 from tests.server.serving import on_uvloop
 
@@ -71,7 +72,7 @@ async def received(client: socket.socket, size: int) -> bytes:
 
 @on_uvloop
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("size", [1, 200, LEAST, 30_000, 120_000])
+@pytest.mark.parametrize("size", [1, 200, ALIKE, 30_000, 120_000])
 async def test_a_client_that_reads_gets_all_in_order(plain: bool, size: int) -> None:
     async with connected(plain=plain) as (connection, sink, client):
         wanted = b""
@@ -102,7 +103,7 @@ async def test_at_most_two_offers_are_held_for_a_client_that_does_not_read(plain
             await asyncio.sleep(0)
             most = max(most, held(connection))
         assert not sink.offer(data)
-        assert most <= max(2 * len(data.chunk), LEAST + len(data.chunk))
+        assert most <= max(2 * len(data.chunk), ALIKE + len(data.chunk))
         assert taken < 400 or size == 200
 
 
@@ -124,7 +125,7 @@ async def test_what_has_gone_is_counted() -> None:
         for _ in range(10):
             assert sink.offer(data)
             await received(client, len(data.chunk))
-        assert sink._stream.bytes < TOLD
+        assert 0 < sink._stream.bytes <= 10 * len(data.chunk)  # and the rest once a second
     assert sink._stream.bytes == connection.counted == 10 * len(data.chunk)
 
 
@@ -134,6 +135,17 @@ async def test_nothing_is_offered_once_the_client_has_left() -> None:
         connection.transport.abort()
         assert not sink.offer(Shared(b"x"))
     assert sink._stream.bytes == 0
+
+
+@on_uvloop
+async def test_the_kernel_is_told_of_another_size_only_if_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(unsent, "allow", lambda _, most: told.append(most))
+    async with connected() as (_, sink, client):
+        for size in (100, 400, 2000, 100, 9000, 30_000, 100):
+            assert sink.offer(Shared(b"x" * size))
+            await received(client, size)
+    assert told == [4096, 16384, 4096, unsent.USUAL]
 
 
 def test_the_connection_is_afterwards_as_it_was() -> None:
