@@ -50,14 +50,16 @@ async def kept(item: Item, plan: Plan) -> Kept | None:
 
 async def opened(item: Item, plan: Plan) -> Body:
     """Raises Unknown, Busy, TranscodeFailed. An encode from the beginning is shared, and kept once it is whole; what is
-    merely copied costs less than a second copy of it in the cache would be worth."""
+    merely copied costs less than a second copy of it in the cache would be worth. What is too long for the cache is not
+    shared either: there is nowhere for those behind to read it from."""
     if not plan.encodes:
         return await _begun(item, plan)
     if plan.start:
         return await _part_of_kept(item, plan) or await _begun(item, plan)
     bound = plan.most_bytes(item.facts, _size(item))
-    keep = bound is not None and bound <= settings.TRANSCODE_CACHE_SIZE * MOST
-    return await shared.opened(await _key(item, plan), lambda: _begun(item, plan), hls.store(), keep)
+    if bound is None or bound > settings.TRANSCODE_CACHE_SIZE * MOST:
+        return await _begun(item, plan)
+    return await shared.opened(await _key(item, plan), lambda: _begun(item, plan), hls.store())
 
 
 async def _part_of_kept(item: Item, plan: Plan) -> Body | None:

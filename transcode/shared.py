@@ -1,8 +1,8 @@
 """One encode for all who watch an item from its beginning; when it is whole it is a file of the cache.
 
 The body it is read from is pulled no further than AHEAD of the foremost viewer, so that a pause stops FFmpeg, too. What
-comes is given out from memory at once and written into a draft besides, from which those behind read. Where the cache
-has no room for it there is no draft any more: the foremost go on, and who is too far behind is cut, and comes again.
+comes is given out from memory at once and written into a draft besides, from which those behind read. If the disk or
+the cache fills meanwhile there is no draft any more: the foremost go on, and who is far behind is cut, and comes again.
 
 When the last viewer leaves it ends at once: an encode for nobody is what nobody asked for. So the cache has what was
 watched to its end, by whoever of those who shared it. Lives on the home loop.
@@ -26,17 +26,17 @@ AHEAD = 512 * 1024  # bytes
 RECENT = 2 * AHEAD  # bytes in memory, so that the foremost viewer always finds what comes next
 READ = 256 * 1024  # bytes of a draft at a time
 
-_known: dict[str, "Shared"] = {}
+_known: dict[str, "SharedEncode"] = {}
 
 
-async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache, kept: bool) -> Body:
-    """What `begin` opens, alone or with those who watch it already. `kept`: in the cache under `key`, once whole.
+async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -> Body:
+    """What `begin` opens, alone or with those who watch it already; in the cache under `key`, once it is whole.
 
     Raises what `begin` does.
     """
     shared = _known.get(key)
     if shared is None or shared.ending:
-        shared = _known[key] = Shared(key, begin, cache, kept)
+        shared = _known[key] = SharedEncode(key, begin, cache)
     elif not shared.has_beginning:
         return await begin()
     place = Place(shared)
@@ -48,16 +48,16 @@ async def opened(key: str, begin: Callable[[], Awaitable[Body]], cache: Cache, k
     return place
 
 
-class Shared:
+class SharedEncode:
     """`made`: bytes that have come; `over`: no more do, by `fault` if that is not their end."""
 
-    def __init__(self, key: str, begin: Callable[[], Awaitable[Body]], cache: Cache, kept: bool) -> None:
+    def __init__(self, key: str, begin: Callable[[], Awaitable[Body]], cache: Cache) -> None:
         self.key = key
         self.made = 0
         self.over = False
         self.fault = ""
         self.ending = False
-        self._cache = cache if kept else None
+        self._cache = cache
         self._places: set[Place] = set()
         self._recent: deque[bytes] = deque()
         self._recent_from = 0
@@ -160,7 +160,7 @@ class Shared:
 
     async def _drafted(self) -> Draft | None:
         try:
-            return await draft.begun(self._cache, self.key) if self._cache is not None else None
+            return await draft.begun(self._cache, self.key)
         except (Fault, OSError) as fault:
             logger.warning("%s is not kept: %s", self.key, fault)
             return None
@@ -175,8 +175,12 @@ class Shared:
             await self._give_up_draft()
 
     async def _keep(self) -> None:
-        if self._draft is not None and self._draft.growing:
+        if self._draft is None or not self._draft.growing:
+            return
+        try:
             await self._draft.keep()
+        except OSError as fault:  # somebody emptied the folder
+            logger.warning("%s is not kept: %s", self.key, fault)
 
     async def _give_up_draft(self) -> None:
         if self._draft is not None and self._draft.growing:
@@ -195,7 +199,7 @@ class Shared:
 class Place(Body):
     """One viewer's. `offset`: bytes it has had."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedEncode) -> None:
         self.offset = 0
         self._shared = shared
         shared.join(self)

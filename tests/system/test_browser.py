@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Response, expect
@@ -75,6 +76,36 @@ def test_what_the_browser_would_not_play_smoothly_is_transcoded(page: Page, serv
         "contentType": 'video/webm; codecs="vp8"', "width": 320, "height": 180, "framerate": 25, "bitrate": 1
     }  # fmt: skip
     assert asked["video"]["bitrate"] == pytest.approx(8 * clips["vp8.webm"].stat().st_size / 3, rel=0.05)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_without_hls_the_stream_is_what_the_browser_plays(
+    page: Page, server: Server, clips: Clips, broken: bool
+) -> None:
+    """It says no to VP8; or yes, and then the file fails all the same, and a copy of it would, too."""
+    added = server.add_media(clips["vp8.webm"], "--title", f"No HLS, {broken}")
+    page.add_init_script(
+        """delete window.MediaSource; delete window.ManagedMediaSource; delete window.WebKitMediaSource;
+        const { canPlayType } = HTMLMediaElement.prototype;
+        HTMLMediaElement.prototype.canPlayType = function (type) {
+          return /mpegurl/.test(type) || (%s && /vp8/.test(type)) ? "" : canPlayType.call(this, type);
+        };"""
+        % ("false" if broken else "true")
+    )
+    if broken:
+        page.route("**/file", lambda route: route.fulfill(content_type="video/webm", body="no film"))
+    streams: list[Response] = []
+    page.on("response", lambda answer: "stream.mp4" in answer.url and streams.append(answer))
+    page.goto(added["watch"])
+    expect(page.locator("#how")).to_have_text("Transcoded")
+    page.locator("[data-do=play]").click()
+    wait_for(page, "v.currentTime > 0.3")
+    assert {answer.status for answer in streams} == {200}
+    [query] = {urlsplit(answer.url).query for answer in streams}
+    said = parse_qs(query)
+    assert "h264" in said["plays"][0].split(",")
+    assert ("vp8" in said["plays"][0].split(",")) == broken
+    assert said.get("profile") == (["720p"] if broken else None)
 
 
 def test_a_bad_file_is_refused_in_the_form(page: Page, tmp_path: Path) -> None:

@@ -156,10 +156,15 @@ def test_those_who_ask_at_the_same_moment_have_one_encode(clips: Clips, fresh: P
     assert len(kept(fresh)) == 1
 
 
-def test_what_would_fill_the_cache_is_not_kept(
+def test_what_would_fill_the_cache_is_neither_kept_nor_shared(
     client: Client, clips: Clips, fresh: Path, settings: LazySettings
 ) -> None:
+    """Who fell behind would find nothing to read it from."""
     settings.TRANSCODE_CACHE_SIZE = 1_000_000
     path = f"/media/{make_clip(clips, 'h264.mp4').pk}/stream.mp4?profile=360p"
-    assert len(fetch(client, path)) > 100_000
+    behind, foremost = client.get(path), client.get(path)
+    assert registry.running() == 2
+    for response in (foremost, behind):
+        assert len(b"".join(response)) > 100_000
+        response.close()
     assert not kept(fresh)

@@ -19,6 +19,7 @@ let seeking = false; // the handle is being dragged
 let direct = false; // over HLS: a seek is the browser's
 let retries = 0;
 let plays = ""; // what the browser plays
+let broken = false; // the file failed although the browser plays its like: nothing of it is copied into a stream
 let loaded = false; // a stream takes one of the server's places, so none is asked for before somebody plays
 
 const position = () => start + (video.currentTime || 0);
@@ -28,7 +29,10 @@ function playFile() {
   video.controls = true;
   video.src = box.dataset.file;
   // The type can promise more than the decoder keeps: then the stream takes over where it stopped.
-  video.addEventListener("error", () => convert(video.currentTime, !video.paused), { once: true });
+  video.addEventListener("error", () => {
+    broken = true;
+    convert(video.currentTime, !video.paused);
+  }, { once: true });
 }
 
 // Over HLS, or as a stream where there is none.
@@ -103,7 +107,11 @@ function restart(from, playing = !video.paused) {
   show();
 }
 
-const address = () => `${box.dataset.stream}?start=${start.toFixed(3)}`;
+function address() {
+  const query = new URLSearchParams({ start: start.toFixed(3), plays });
+  if (broken) query.set("profile", "720p");
+  return `${box.dataset.stream}?${query}`;
+}
 
 // The server ends a stream nobody reads, and says why when it cannot make one. Ask it, then go on, wait or tell.
 async function resume() {
