@@ -138,6 +138,8 @@ class Feed:
             self._write(together)
         made: dict[Want, Shared | None] = {}
         for subscriber in [*self._alone]:
+            if subscriber.ended:  # in this turn; what was made for another is not for it
+                continue
             if subscriber.sink is None:
                 subscriber.tell()
             elif subscriber not in self._busy and not self._advance(subscriber, made):
