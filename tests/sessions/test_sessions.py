@@ -46,6 +46,8 @@ def test_what_is_told() -> None:
         "bytes": 500, "rate": 100,
     }  # fmt: skip
     assert (second["title"], second["address"], second["who"], second["rate"]) == ("gone", "", "", 50)
+    (unnamed,) = listing.told([seen(3, whose=8)], {}, 1.0, names)["streams"]
+    assert unnamed["who"] == "8"
 
 
 def test_a_crowd_is_counted_and_not_listed() -> None:
