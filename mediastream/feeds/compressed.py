@@ -122,6 +122,12 @@ class Lane:
             known = self._runs[number] = CodedBatch((plain,), self._reached, coded=coded, after=self.end)
         return known
 
+    def forget(self) -> None:
+        """Those inside that are behind get what they lack from the topic's history, which says other things now."""
+        self._pieces.clear()
+        self._bytes = 0
+        self._runs.clear()
+
     def close(self) -> None:
         _working.discard(self)
         self._stream = None
@@ -214,6 +220,11 @@ class Lanes:
         lane = self._lanes.setdefault((want, coding.name), Lane(want, coding))
         lane.readers += 1
         return Coded(lane)
+
+    def forget(self) -> None:
+        """Something was taken back: nobody is to be told it from now on."""
+        for lane in self._lanes.values():
+            lane.forget()
 
     def leave(self, coded: Coded) -> None:
         lane = coded.lane

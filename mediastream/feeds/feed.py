@@ -16,7 +16,7 @@ from mediastream.feeds import cursor as cursors
 from mediastream.feeds import saying
 from mediastream.feeds.compressed import Lanes
 from mediastream.feeds.cursor import Cursor
-from mediastream.feeds.events import Entry, Event, Format, told
+from mediastream.feeds.events import RETRACT, Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
 from mediastream.feeds.placing import Reader, next_batch, place
 from mediastream.feeds.subscriber import Batch, Subscriber, Want
@@ -66,6 +66,8 @@ class Feed:
         self.head += 1
         self._history.append(Entry(event, self.epoch, self.head))
         self._shared.clear()
+        if event.name == RETRACT:
+            self._lanes.forget()
         if self._subscribers:
             if self.head - self._flushed >= PENDING:
                 self._flush()
@@ -136,6 +138,8 @@ class Feed:
             self._write(together)
         made: dict[Want, Shared | None] = {}
         for subscriber in [*self._alone]:
+            if subscriber.ended:  # in this turn; what was made for another is not for it
+                continue
             if subscriber.sink is None:
                 subscriber.tell()
             elif subscriber not in self._busy and not self._advance(subscriber, made):

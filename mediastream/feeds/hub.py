@@ -9,6 +9,7 @@ through a socket of its own (relay.py).
 """
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from mediastream.feeds.feed import Feed
 from mediastream.feeds.group import Member
 from mediastream.feeds.opening import Opening
 from mediastream.feeds.terms import Terms
+from mediastream.seldom import Seldom
+
+logger = logging.getLogger(__name__)
+_lost = Seldom(logger)
 
 MOST_FEEDS = 2000  # topics held; those without readers go first
 WAITING = 10_000  # events from other threads that wait for the loop
@@ -211,7 +216,10 @@ def _take_over() -> None:
                 _woken = False
                 return
             name, event = _inbox.popleft()
-        _append(name, event)
+        try:
+            _append(name, event)
+        except Busy as fault:  # its publisher has gone on, and the others' events are to come
+            _lost.warning("an event of topic %s is lost: %s", name, fault)
     homeloop.soon(_take_over)
 
 

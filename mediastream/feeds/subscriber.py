@@ -100,7 +100,7 @@ class Subscriber:
         """No event comes after this. Safe to repeat."""
         if not self.ended:
             self.farewell = farewell
-            if self.together is not None:
+            if self.sink is not None:
                 self.feed.detached(self)
             self._future().set_result(None)
             self.tell()

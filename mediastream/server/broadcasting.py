@@ -140,3 +140,7 @@ class SocketSink(ConnectionSink):
     def offer(self, data: Shared) -> bool:
         self.waiting = True
         return not self._messages.closed and super().offer(data)
+
+    def push(self, data: bytes) -> None:
+        if not self._messages.closed:
+            super().push(data)

@@ -66,7 +66,7 @@ def _line(stream: Seen, before: dict[int, int], elapsed: float, names: Names) ->
     title, address = names.things.get(stream.item, (stream.item, ""))
     return {
         "number": stream.number, "kind": stream.kind, "title": title, "address": address,
-        "who": names.people.get(stream.whose, "") if stream.whose is not None else "",
+        "who": names.people.get(stream.whose, str(stream.whose)) if stream.whose is not None else "",
         "seconds": round(stream.seconds), "bytes": stream.bytes, "rate": _rate([stream], before, elapsed),
     }  # fmt: skip
 

@@ -23,6 +23,7 @@ NAME = "sessions"
 EVERY = 1.0  # seconds
 
 _telling: asyncio.Task[None] | None = None
+_ending: set[asyncio.Task[None]] = set()
 
 
 def register() -> None:
@@ -32,8 +33,11 @@ def register() -> None:
 
 def _read(_rest: str, is_read: bool) -> None:
     global _telling
-    if _telling is not None:
-        _telling.cancel()
+    if (task := _telling) is not None:
+        _telling = None
+        task.cancel()
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
     if is_read:
         _telling = asyncio.create_task(_tell(), name="open streams")
 
@@ -46,9 +50,12 @@ async def _tell() -> None:
         seen, now = _seen(), loop.time()
         sizes = _bytes(seen)
         if sizes != told:
-            names = await _names(listing.shown(seen))
-            await hub.apublish(NAME, Event(listing.told(seen, before, now - looked, names)))
-            told = sizes
+            try:
+                names = await _names(listing.shown(seen))
+                await hub.apublish(NAME, Event(listing.told(seen, before, now - looked, names)))
+                told = sizes
+            except Exception:  # the topic's readers would wait for what nobody tells them
+                logger.exception("open streams are not told of this time")
         before, looked = sizes, now
         await asyncio.sleep(EVERY)
 
@@ -73,6 +80,5 @@ def _bytes(seen: list[Seen]) -> dict[int, int]:
 
 
 async def close_all() -> None:
-    if _telling is not None:
-        _telling.cancel()
-        await asyncio.gather(_telling, return_exceptions=True)
+    _read("", False)
+    await asyncio.gather(*_ending, return_exceptions=True)

@@ -14,7 +14,7 @@ from mediastream.broadcast import Shared
 from mediastream.feeds import compressed, placing
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.compressed import CODINGS
-from mediastream.feeds.events import Event, Format
+from mediastream.feeds.events import Event, Format, retraction
 from mediastream.feeds.feed import Feed
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import want
@@ -281,6 +281,28 @@ async def test_those_that_are_stuck_do_not_keep_others_out(coding: str, attached
     await finish(stuck, other)
     assert [data[0] for data in stuck.data] == list(range(1, feed.head + 1))
     assert [data[0] for data in other.data] == list(range(2, feed.head + 1))
+
+
+@BOTH
+async def test_who_is_behind_is_not_told_what_was_taken_back(coding: str) -> None:
+    feed = Feed("t", Terms())
+    slow, quick = await begun(feed, coding, 2)
+    await publish(feed, 2)
+    slow.busy = True
+    feed.append(Event("secret", key="a"))
+    await publish(feed, 2)
+    feed.append(retraction("a"))
+    await publish(feed, 1)
+    slow.busy = False
+    feed._try()
+    await publish(feed, compressed.JOIN)
+    assert quick.body.subscriber.coded.lane.inside == 2
+    assert slow.wire[-1] is quick.wire[-1]
+    await finish(slow, quick)
+    assert "secret" in quick.data
+    assert "secret" not in slow.data
+    known = range(1, feed.head + 1)
+    assert [int(said["id"].split(":")[1]) for said in slow.said if said["event"] != "open"] == [*known]
 
 
 @BOTH

@@ -301,6 +301,23 @@ async def test_a_drain_ends_streams_with_a_moment_to_come_again() -> None:
         feed.join(LINES)
 
 
+async def test_who_is_ended_gets_nothing_that_comes_in_the_same_turn() -> None:
+    feed = Feed("t", Terms())
+    subscribers = [feed.join(LINES) for _ in range(20)]
+    connections, tasks = zip(*map(attach, subscribers), strict=True)
+    await turn()
+    feed.append(Event("for those who may"))
+    for subscriber in subscribers[10:]:
+        subscriber.end()
+    feed._flush()
+    feed._beat()
+    assert {len(connection.offers) for connection in connections[:10]} == {2}
+    assert not any(connection.offers for connection in connections[10:])
+    await asyncio.gather(*tasks[10:])
+    for task in tasks[:10]:
+        task.cancel()
+
+
 def test_clients_are_told_different_moments_to_come_again() -> None:
     assert len({retry(Format.SSE, 1) for _ in range(50)}) > 25
 

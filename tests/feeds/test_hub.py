@@ -26,6 +26,7 @@ from mediastream.feeds.group import group_of, message_of
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import Subscriber, Want
 from mediastream.feeds.terms import Policy, Terms
+from mediastream.seldom import Seldom
 
 pytestmark = pytest.mark.usefixtures("serving")
 LINES = Want(Format.NDJSON)
@@ -134,6 +135,19 @@ async def test_topics_are_bounded_and_those_that_are_read_stay(monkeypatch: pyte
     read.append(hub.feed("e").join(LINES))
     with pytest.raises(Busy):
         hub.feed("f")
+
+
+async def test_a_topic_for_which_there_is_no_room_loses_its_events_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hub, "MOST_FEEDS", 1)
+    monkeypatch.setattr(hub, "_lost", Seldom(hub.logger))
+    subscriber = hub.feed("read").join(LINES)
+    for number in range(2):
+        for name in ("no-room", "read"):
+            await asyncio.to_thread(hub.publish, name, Event(number))
+    assert await first(subscriber, 2) == [0, 1]
+    assert "topic no-room is lost" in caplog.text
 
 
 async def test_a_topic_that_is_gone_takes_its_events_along() -> None:

@@ -14,7 +14,7 @@ import pytest
 from mediastream.broadcast import Shared
 from mediastream.crowd import ALIKE
 from mediastream.server import unsent
-from mediastream.server.broadcasting import ConnectionSink
+from mediastream.server.broadcasting import ConnectionSink, SocketSink
 from mediastream.streams import Label, Stream
 from tests.server.serving import on_uvloop
 
@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, *, plain: bool) -> None:
         self.can_send_files = plain
         self.counted = 0
+        self.websocket = SimpleNamespace(closed=False)
         self.made = asyncio.Event()
 
     def connection_made(self, transport: Any) -> None:
@@ -159,3 +160,17 @@ def test_the_connection_is_afterwards_as_it_was() -> None:
             during = client.getsockopt(socket.IPPROTO_TCP, unsent.TCP_NOTSENT_LOWAT)
         assert 20_000 < during <= 40_016
         assert client.getsockopt(socket.IPPROTO_TCP, unsent.TCP_NOTSENT_LOWAT) == unsent.USUAL
+
+
+@on_uvloop
+async def test_no_frame_comes_after_the_one_that_closed_a_websocket() -> None:
+    async with connected() as (connection, _, client):
+        sink = SocketSink(connection, Stream(Label("feed socket", "x"), None, lambda: None))
+        sink.push(b"opening")
+        assert await received(client, 7) == b"opening"
+        connection.websocket.closed = True
+        sink.push(b"farewell")
+        assert not sink.offer(Shared(b"event"))
+        connection.websocket.closed = False
+        sink.push(b"end")
+        assert await received(client, 3) == b"end"

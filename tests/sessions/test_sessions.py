@@ -46,6 +46,8 @@ def test_what_is_told() -> None:
         "bytes": 500, "rate": 100,
     }  # fmt: skip
     assert (second["title"], second["address"], second["who"], second["rate"]) == ("gone", "", "", 50)
+    (unnamed,) = listing.told([seen(3, whose=8)], {}, 1.0, names)["streams"]
+    assert unnamed["who"] == "8"
 
 
 def test_a_crowd_is_counted_and_not_listed() -> None:
@@ -123,3 +125,34 @@ def test_without_a_database_they_are_told_of_by_their_ids(monkeypatch: pytest.Mo
     told = next(line["data"] for line in lines if line["event"] == "message")
     assert [line["title"] for line in told["streams"]] == ["yard"]
     call.close()
+
+
+def test_a_fault_is_logged_and_the_next_look_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, faults = listing.told, [RuntimeError("a fault")]
+
+    def broken_once(*arguments: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return whole(*arguments)
+
+    monkeypatch.setattr(listing, "told", broken_once)
+    session = client_of(make_visitor("superuser")).cookies["sessionid"].value
+    call = Call("/feeds/sessions/stream", HTTP_COOKIE=f"sessionid={session}")
+    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
+    assert "open" in next(line["data"] for line in lines if line["event"] == "message")
+    assert "a fault" in caplog.text
+    call.close()
+
+
+async def test_the_end_of_each_who_tells_is_awaited() -> None:
+    topic._read("", True)
+    await asyncio.sleep(0)
+    topic._read("", False)
+    topic._read("", True)
+    tasks = [*topic._ending, topic._telling]
+    await topic.close_all()
+    assert len(tasks) == 2
+    assert all(task is not None and task.done() for task in tasks)
+    assert not topic._ending

@@ -20,16 +20,22 @@ function lasting(seconds) {
 function row(stream) {
   const line = document.createElement("tr");
   for (let count = 0; count < 7; count += 1) line.append(document.createElement("td"));
-  const what = stream.address ? Object.assign(document.createElement("a"), { href: stream.address }) : document.createElement("span");
-  what.textContent = stream.title;
-  line.cells[0].append(what);
   line.cells[1].textContent = stream.kind;
-  line.cells[2].textContent = stream.who || "anybody's";
   const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "End" });
-  button.setAttribute("aria-label", `End ${stream.kind} of ${stream.title}`);
   button.addEventListener("click", () => end(stream.number, button));
   line.cells[6].append(button);
   return line;
+}
+
+// Names may come later than the stream, as from a database that was away.
+function name({ cells }, stream) {
+  cells[2].textContent = stream.who || "anybody's";
+  const before = cells[0].firstChild;
+  if (before?.textContent === stream.title && (before.getAttribute("href") ?? "") === stream.address) return;
+  const what = stream.address ? Object.assign(document.createElement("a"), { href: stream.address }) : document.createElement("span");
+  what.textContent = stream.title;
+  cells[0].replaceChildren(what);
+  cells[6].firstChild.setAttribute("aria-label", `End ${stream.kind} of ${stream.title}`);
 }
 
 async function end(number, button) {
@@ -53,6 +59,7 @@ function show({ open, kinds, rate, streams }) {
       body.append(rows.get(stream.number));
     }
     const { cells } = rows.get(stream.number);
+    name({ cells }, stream);
     cells[3].textContent = lasting(stream.seconds);
     cells[4].textContent = size(stream.bytes);
     cells[5].textContent = size(stream.rate);
