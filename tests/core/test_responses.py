@@ -153,6 +153,7 @@ def answer(path: Path, method: str = "GET", **headers: str) -> HttpResponseBase:
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "x.bin"
     path.write_bytes(bytes(1000))
+    homeloop.home()  # which has descriptors of its own, and else might begin while others are counted
     return path
 
 

@@ -315,7 +315,7 @@ def test_the_page_charts_the_market_by_each_way(server: Server, page: Page, tmp_
     for way in ("events", "stream", "socket"):
         page.check(f"input[value={way}]")
         expect(page.locator("#state")).to_have_text("live", timeout=30_000)
-        expect(page.locator("#latest tr")).to_have_count(6, timeout=30_000)
+        expect(page.locator("#latest tbody tr")).to_have_count(6, timeout=30_000)
         expect(page.locator("#delay")).to_contain_text("ms", timeout=30_000)
         expect(page.locator(".u-over")).to_be_visible()
     page.screenshot(path=tmp_path / "feeds.png")

@@ -142,7 +142,7 @@ def test_the_page_in_a_browser(proxied: Proxied, page: Page) -> None:
     for way in ("events", "stream", "socket"):
         page.check(f"input[value={way}]")
         expect(page.locator("#state")).to_have_text("live", timeout=30_000)
-        expect(page.locator("#latest tr")).to_have_count(6, timeout=30_000)
+        expect(page.locator("#latest tbody tr")).to_have_count(6, timeout=30_000)
 
 
 def test_a_wsgi_server_behind_it(seeded: Path, folder: Path, tmp_path: Path) -> None:
