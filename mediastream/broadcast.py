@@ -7,6 +7,7 @@ the same body is iterated.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import Protocol
 
@@ -27,12 +28,14 @@ class Shared:
 class Sink(Protocol):
     """One viewer's connection, ours to write to until the body is over.
 
-    `descriptor`: its socket, for whoever writes chunks to it in place of `offer` (crowd.py); None: nobody may.
+    `descriptor`: its socket, for whoever writes to it in place of `offer` (crowd.py); None: nobody may.
     `waiting`: whether something of before may still have to go first, so that nobody may now.
+    `set_aside`: set by who writes to the descriptor; the connection calls it with that before it writes by itself.
     """
 
     descriptor: int | None
     waiting: bool
+    set_aside: Callable[[int], None] | None
 
     def offer(self, data: Shared) -> bool:
         """Send it if the connection has nothing of before left; else do nothing and say False."""
@@ -41,7 +44,7 @@ class Sink(Protocol):
         """Offers of `size` bytes and more will come: have the socket refuse them while it holds as much unsent."""
 
     def rest(self, data: Shared, sent: int) -> None:
-        """Of a chunk the socket took so many bytes: send what is left, and count all of it."""
+        """Of an offer the socket took so many bytes: send what is left, and count all of it."""
 
     def count(self, size: int) -> None:
         """That many bytes went to the socket past `offer`."""

@@ -27,9 +27,10 @@ class Member:
 
 
 class Crowd:
-    """The sinks that keep up, and those that do not."""
+    """The sinks that keep up, and those that do not. `chunked`: whether they get what is offered as chunks of HTTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, chunked: bool = True) -> None:
+        self._chunked = chunked
         self._members: dict[int, Member] = {}  # who keeps up, by descriptor
         self._behind: dict[int, Member] = {}  # who had something left to send when last offered something
         self._suits = range(0)  # sizes for which the sockets are set
@@ -45,21 +46,24 @@ class Crowd:
         if self._suits:
             sink.suit(self._suits.stop // 4)
         self._behind[sink.descriptor] = Member(sink, passed_over)
+        sink.set_aside = self._set_aside
 
     def leave(self, sink: Sink) -> None:
         assert sink.descriptor is not None
+        sink.set_aside = None
         self._behind.pop(sink.descriptor, None)
         if (member := self._members.pop(sink.descriptor, None)) is not None:
             sink.count(self._untold - member.since)
 
     def offer(self, data: Shared) -> None:
-        chunk, write, size = data.chunk, os.write, len(data.chunk)
+        text = data.chunk if self._chunked else data.plain
+        write, size = os.write, len(text)
         if size not in self._suits:
             self._suit(size)
         parts: list[tuple[int, int]] = []
         for descriptor in self._members:
             try:
-                sent = write(descriptor, chunk)
+                sent = write(descriptor, text)
             except OSError:  # full, or broken, which its connection hears of by itself
                 sent = 0
             if sent != size:
@@ -74,9 +78,14 @@ class Crowd:
             self._told = now
             self._tell()
 
+    def _set_aside(self, descriptor: int) -> None:
+        if (member := self._members.pop(descriptor, None)) is not None:
+            self._behind[descriptor] = member
+            member.sink.count(self._untold - member.since)
+
     def _fall_behind(self, descriptor: int, sent: int, data: Shared) -> None:
-        member = self._behind[descriptor] = self._members.pop(descriptor)
-        member.sink.count(self._untold - member.since)
+        self._set_aside(descriptor)
+        member = self._behind[descriptor]
         if sent:
             member.sink.rest(data, sent)
         else:

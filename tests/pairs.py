@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mediastream.broadcast import Shared
@@ -13,6 +13,7 @@ class PairSink:
 
     def __init__(self, writing: socket.socket) -> None:
         self.descriptor: int | None = writing.fileno()
+        self.set_aside: Callable[[int], None] | None = None
         self.counted = self.missed = 0
         self.suited: list[int] = []
         self._waiting = b""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared
 from mediastream.crowd import Crowd
+from mediastream.feeds.events import Format
 
 if TYPE_CHECKING:
     from mediastream.feeds.subscriber import Subscriber, Want
@@ -24,7 +25,7 @@ class Together:
         self.want = want
         self.sent = sent
         self._fell = fell
-        self._crowd = Crowd()
+        self._crowd = Crowd(chunked=want.form is not Format.FRAMES)
         self._members: set[Subscriber] = set()
 
     def __len__(self) -> int:

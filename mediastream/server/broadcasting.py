@@ -7,10 +7,12 @@ still has bytes of before, and the kernel takes none while it holds about as muc
 ours to bound. To have the kernel refuse is cheaper than to ask it each time (SIOCOUTQNSD).
 """
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediastream.broadcast import Shared
 from mediastream.crowd import ALIKE, TELL_EVERY
@@ -19,6 +21,8 @@ from mediastream.streams import Stream
 
 if TYPE_CHECKING:
     from mediastream.server.connection import Connection
+
+CLOSE = 0x8  # the opcode, RFC 6455 section 5.2
 
 
 class ConnectionSink:
@@ -40,11 +44,13 @@ class ConnectionSink:
         "_transport",
         "_untold",
         "descriptor",
+        "set_aside",
         "waiting",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
         self.descriptor: int | None = None
+        self.set_aside: Callable[[int], None] | None = None
         self._connection = connection
         self._transport = connection.transport
         self._socket = connection.transport.get_extra_info("socket")
@@ -58,7 +64,7 @@ class ConnectionSink:
         self.waiting = True  # whether the transport may have bytes of before
 
     def __enter__(self) -> "ConnectionSink":
-        if self._plain and self._chunked:
+        if self._plain and self._alike:
             with suppress(OSError):  # none is left: then `offer` alone
                 self.descriptor = os.dup(self._fileno)
         return self
@@ -70,10 +76,15 @@ class ConnectionSink:
         if not self._transport.is_closing():
             unsent.allow(self._socket, unsent.USUAL)
 
+    @property
+    def _alike(self) -> bool:
+        """Whether it gets the same bytes as others of its kind. HTTP/1.0 has no chunks."""
+        return self._chunked
+
     def offer(self, data: Shared) -> bool:
         if self._transport.is_closing() or (self.waiting and self._waits()):
             return False
-        text = data.chunk if self._chunked else data.plain
+        text = self._text(data)
         size = len(text)
         if not self._smallest <= size <= self._largest:
             self.suit(size)
@@ -93,10 +104,14 @@ class ConnectionSink:
         self.waiting = self._transport.get_write_buffer_size() > 0
         return self.waiting
 
+    def _text(self, data: Shared) -> bytes:
+        return data.chunk if self._chunked else data.plain
+
     def rest(self, data: Shared, sent: int) -> None:
-        self.count(len(data.chunk))
+        text = self._text(data)
+        self.count(len(text))
         if not self._transport.is_closing():
-            self._send(data.chunk, sent)
+            self._send(text, sent)
 
     def push(self, data: bytes) -> None:
         """Send it whatever waits before it."""
@@ -129,18 +144,53 @@ class ConnectionSink:
 
 class SocketSink(ConnectionSink):
     """A WebSocket's, for whole frames: none may come after the one by which either side has closed it, and none amid
-    another, as gunicorn answers pings by the transport."""
+    another. Those of gunicorn, which answers pings and closes, pass through here (RFC 6455 section 5.5)."""
 
-    __slots__ = ("_messages",)
+    __slots__ = ("_closed", "_messages")
 
     def __init__(self, connection: "Connection", stream: Stream) -> None:
         super().__init__(connection, stream, chunked=False)
         self._messages = connection.websocket
+        self._closed = self._messages.closed
+
+    def __enter__(self) -> "SocketSink":
+        super().__enter__()
+        self._messages.transport = ControlFrames(self._transport, self._before)
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._messages.transport = self._transport
+        super().__exit__(*fault)
+
+    @property
+    def _alike(self) -> bool:
+        return True
+
+    def _before(self, frame: bytes) -> None:
+        self.waiting = True
+        self._closed = self._closed or frame[0] & 0x0F == CLOSE
+        if self.set_aside is not None and self.descriptor is not None:
+            self.set_aside(self.descriptor)
 
     def offer(self, data: Shared) -> bool:
-        self.waiting = True
-        return not self._messages.closed and super().offer(data)
+        return not self._closed and super().offer(data)
 
     def push(self, data: bytes) -> None:
-        if not self._messages.closed:
+        if not self._closed:
             super().push(data)
+
+
+class ControlFrames:
+    """A transport that says what is to be written before it is, one frame at a time."""
+
+    __slots__ = ("_before", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, before: Callable[[bytes], None]) -> None:
+        self._transport, self._before = transport, before
+
+    def write(self, frame: bytes) -> None:
+        self._before(frame)
+        self._transport.write(frame)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

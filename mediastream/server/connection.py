@@ -4,8 +4,8 @@ The ASGI extension "mediastream.connection" hands the handler this object: `pati
 socket may take no byte, `graced` whether it gets a download's grace when the server stops, `cut` ends it at once.
 
 Relied on inside gunicorn (checked by tests/server/test_gunicorn.py): ASGIProtocol's attributes `transport`,
-`app`, `_closed`, `_conn_lost_handled`, `_current_request`, `_keepalive`, `_websocket` (with its `closed`) and
-`_close_transport`; the table `_REASON_PHRASES`.
+`app`, `_closed`, `_conn_lost_handled`, `_current_request`, `_keepalive`, `_websocket` (with its `closed` and
+`transport`) and `_close_transport`; the table `_REASON_PHRASES`.
 """
 
 import asyncio

@@ -4,20 +4,22 @@ import asyncio
 import fcntl
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mediastream.broadcast import Shared
-from mediastream.crowd import ALIKE
+from mediastream.crowd import ALIKE, Crowd
 from mediastream.server import unsent
 from mediastream.server.broadcasting import ConnectionSink, SocketSink
 from mediastream.streams import Label, Stream
 from tests.server.serving import on_uvloop
 
+PONG, CLOSE = b"\x8a\x00", b"\x88\x00"  # whole frames (RFC 6455 section 5.2)
 SIOCOUTQNSD = 0x894B  # linux/sockios.h: bytes that the kernel has not sent yet
 
 
@@ -49,11 +51,13 @@ async def connected(*, plain: bool = True, receive: int | None = None) -> AsyncI
         client.setblocking(False)
         await asyncio.get_running_loop().sock_connect(client, server.sockets[0].getsockname())
         await connection.made.wait()
-        with ConnectionSink(connection, Stream(Label("mjpeg", "x"), None, lambda: None), chunked=True) as sink:  # type: ignore[arg-type]
-            yield connection, sink, client
-        connection.transport.abort()
-        server.close()
-        await server.wait_closed()
+        try:
+            with ConnectionSink(connection, Stream(Label("mjpeg", "x"), None, lambda: None), chunked=True) as sink:  # type: ignore[arg-type]
+                yield connection, sink, client
+        finally:  # without it a test that fails hangs, as uvloop waits for its connection
+            connection.transport.abort()
+            server.close()
+            await server.wait_closed()
 
 
 def held(connection: Any) -> int:
@@ -104,7 +108,8 @@ async def test_at_most_two_offers_are_held_for_a_client_that_does_not_read(plain
             await asyncio.sleep(0)
             most = max(most, held(connection))
         assert not sink.offer(data)
-        assert most <= max(2 * len(data.chunk), ALIKE + len(data.chunk))
+        # The kernel takes one more while it holds less than its bound, and the transport may have another.
+        assert most <= 2 * len(data.chunk) + (ALIKE if size < ALIKE else 0)
         assert taken < 400 or size == 200
 
 
@@ -165,12 +170,58 @@ def test_the_connection_is_afterwards_as_it_was() -> None:
 @on_uvloop
 async def test_no_frame_comes_after_the_one_that_closed_a_websocket() -> None:
     async with connected() as (connection, _, client):
-        sink = SocketSink(connection, Stream(Label("feed socket", "x"), None, lambda: None))
-        sink.push(b"opening")
-        assert await received(client, 7) == b"opening"
-        connection.websocket.closed = True
-        sink.push(b"farewell")
-        assert not sink.offer(Shared(b"event"))
-        connection.websocket.closed = False
-        sink.push(b"end")
+        websocket = connection.websocket = SimpleNamespace(closed=False, transport=connection.transport)
+        with SocketSink(connection, Stream(Label("feed socket", "x"), None, lambda: None)) as sink:
+            sink.push(b"opening")
+            assert await received(client, 7) == b"opening"
+            websocket.transport.write(PONG)
+            assert sink.offer(Shared(b"event"))
+            assert await received(client, 7) == PONG + b"event"
+            websocket.transport.write(CLOSE)
+            sink.push(b"farewell")
+            assert not sink.offer(Shared(b"event"))
+        assert websocket.transport is connection.transport
+        connection.transport.write(b"end")
+        assert await received(client, 5) == CLOSE + b"end"
+
+
+@on_uvloop
+async def test_one_that_is_closed_already_gets_nothing() -> None:
+    async with connected() as (connection, _, client):
+        connection.websocket = SimpleNamespace(closed=True, transport=connection.transport)
+        with SocketSink(connection, Stream(Label("feed socket", "x"), None, lambda: None)) as sink:
+            sink.push(b"opening")
+            assert not sink.offer(Shared(b"event"))
+        connection.transport.write(b"end")
         assert await received(client, 3) == b"end"
+
+
+@on_uvloop
+async def test_what_a_websocket_says_by_itself_is_not_cut_in_two_by_a_crowd() -> None:
+    """A pong of which the kernel took a part has its rest in the transport."""
+    async with connected(receive=4096) as (connection, _, client):
+        websocket = connection.websocket = SimpleNamespace(closed=False, transport=connection.transport)
+        passed: list[int] = []
+        crowd = Crowd(chunked=False)
+        with SocketSink(connection, Stream(Label("feed socket", "x"), None, lambda: None)) as sink:
+            crowd.join(sink, lambda: passed.append(1))
+            crowd.offer(Shared(b"first"))
+            crowd.offer(Shared(b"second"))
+            said = PONG + b"x" * 4_000_000  # no pong, but as one that the kernel takes in parts
+            websocket.transport.write(said)
+            taken = b""
+            for _ in range(50):  # without a turn of the loop: the kernel has room, and the rest waits
+                time.sleep(0.002)
+                with suppress(BlockingIOError):
+                    taken += client.recv(1 << 20)
+            crowd.offer(Shared(b"never"))
+            assert passed == [1]
+            wanted = b"firstsecond" + said
+            assert taken + await received(client, len(wanted) - len(taken)) == wanted
+            await asyncio.sleep(0)
+            for words in (b"third", b"fourth"):
+                crowd.offer(Shared(words))
+            assert await received(client, 11) == b"thirdfourth"
+            crowd.leave(sink)
+        assert passed == [1]
+        assert sink._stream.bytes == connection.counted == len(b"firstsecondthirdfourth")

@@ -10,7 +10,7 @@ from typing import Any
 import gunicorn
 import pytest
 from gunicorn.arbiter import Arbiter
-from gunicorn.asgi import protocol
+from gunicorn.asgi import protocol, websocket
 from gunicorn.asgi.lifespan import LifespanManager
 from gunicorn.asgi.parser import CallbackRequest
 from gunicorn.config import Config
@@ -92,6 +92,21 @@ def test_a_body_goes_through_the_method_we_override() -> None:
     source = inspect.getsource(protocol.ASGIProtocol._handle_http_request)
     assert "if body.__class__ is not bytes and body:" in source
     assert "self._send_body(body, use_chunked, not more_body, size)" in source
+
+
+def test_a_websocket_writes_whole_frames_by_its_transport() -> None:
+    """Which we replace by one that looks at each frame (broadcasting.py). The handshake's answer comes before that,
+    and a refusal in its place."""
+    tree = ast.parse(inspect.getsource(websocket))
+    writing = [
+        function.name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("transport.write")
+    ]
+    assert writing == ["_deny", "_send_accept", "_send_frame"]
+    assert {"transport", "closed"} <= attributes_set(websocket.WebSocketProtocol.__init__)
 
 
 def test_the_logger_has_what_we_extend() -> None:

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect
 from mediastream.environment import ROOT
 from mediastream.http.sse import Message, Parser
 from tests.system.harness import Server, read_head, request, wait_until
-from tests.system.websocket import CLOSE, TEXT, Refused, WebSocket
+from tests.system.websocket import CLOSE, PING, PONG, TEXT, Refused, WebSocket
 
 pytestmark = pytest.mark.system
 
@@ -270,6 +270,25 @@ def test_a_socket_that_never_reads_is_told_what_it_missed(server: Server, tokens
         assert events[-1] == "gap"
         assert set(events[:-1]) == {"message"}
         assert (received[0], struct.unpack("!H", received[1][:2])[0]) == (CLOSE, 1001)
+
+
+def test_pings_are_answered_amid_events(server: Server, tokens: dict[str, str]) -> None:
+    """By a reader that takes nothing for a while, so that pongs and events go out in parts."""
+    with WebSocket(Narrow(server), "/ws/feeds/news/") as slow:  # type: ignore[arg-type]
+        assert json.loads(slow.receive()[1])["event"] == "open"
+        sent = [str(number).encode() * 40 for number in range(300)]
+        for number, payload in enumerate(sent):
+            slow.send(payload, opcode=PING)
+            publish(server, "news", tokens["news"], f"{number}" + "x" * 2_000)
+        pongs, events = [], 0
+        while len(pongs) < len(sent) or events < len(sent):
+            opcode, payload = slow.receive()
+            if opcode == PONG:
+                pongs.append(payload)
+            else:
+                told = json.loads(payload)
+                events += told["data"]["dropped"] if told["event"] == "gap" else 1
+        assert (pongs, events) == (sent, len(sent))
 
 
 class Narrow:
