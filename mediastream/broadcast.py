@@ -1,9 +1,9 @@
 """Bytes for many at once: framed once, and offered to each.
 
-A body that says the same to everybody need not be pulled by each viewer's task. Under our worker it hands
-its viewers' connections over instead: whoever produces offers each of them the same bytes, and one that is
-still busy with the last is passed over; who keeps up costs a write and nothing else (crowd.py). Under other servers
-the same body is iterated.
+A body that says the same to everybody need not be pulled by each viewer's task. It takes its viewers' connections
+instead: whoever produces offers each of them the same bytes, and one that is still busy with the last is passed over.
+Under our worker who keeps up costs a write and nothing else (crowd.py); other ASGI servers have no more than `send` to
+offer to (sendsink.py). Under WSGI the same body is iterated.
 """
 
 from abc import abstractmethod
@@ -34,8 +34,10 @@ class Sink(Protocol):
     """
 
     descriptor: int | None
-    waiting: bool
     set_aside: Callable[[int], None] | None
+
+    @property
+    def waiting(self) -> bool: ...
 
     def offer(self, data: Shared) -> bool:
         """Send it if the connection has nothing of before left; else do nothing and say False."""

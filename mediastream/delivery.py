@@ -25,6 +25,7 @@ from mediastream.errors import StreamCut
 from mediastream.grants import LIFE, Grant
 from mediastream.patience import Patience
 from mediastream.responses import StreamResponse
+from mediastream.sendsink import SendSink
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +107,8 @@ async def _send_body(response: StreamResponse, scope: Scope, send: Send, stream:
     if isinstance(response.body, FileBody) and ZERO_COPY in extensions:
         _grant(response, response.body, extensions.get(CONNECTION))
         await _send_pieces(response.body, send, stream)
-    if isinstance(response.body, BroadcastBody) and CONNECTION in extensions:
-        await _broadcast(response.body, send, stream, extensions[CONNECTION])
+    if isinstance(response.body, BroadcastBody):
+        await _broadcast(response.body, send, stream, extensions.get(CONNECTION))
     patience = None if CONNECTION in extensions else response.body.patience
     with closing(Patience(patience)) as patient:
         async for chunk in response.body:
@@ -130,9 +131,14 @@ async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> No
 async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, connection: Any) -> None:
     """The first chunk takes the head along; then the body's producer feeds the connection itself."""
     first = await anext(body, None)
-    if first is not None:
+    if first is None:
+        return
+    async with asyncio.timeout(body.patience if connection is None else None):
         await send({"type": "http.response.body", "body": first, "more_body": True})
-        stream.bytes += len(first)
+    stream.bytes += len(first)
+    if connection is None:
+        await SendSink(send, stream, body.patience).feed(body)
+    else:
         with connection.sink(stream) as sink:
             await body.broadcast(sink)
 
