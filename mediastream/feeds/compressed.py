@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mediastream.broadcast import Shared
 from mediastream.feeds.subscriber import Batch, Subscriber, Want
+from mediastream.feeds.terms import Policy
 from mediastream.http.pieces import GZIP, ZSTD, Coding, Stream
 
 CODINGS = {coding.name: coding for coding in (ZSTD, GZIP)}  # the best first; they compress alike, zstd with less work
@@ -50,13 +51,14 @@ class Piece:
 
 class Lane:
     """`readers`: how many have it; `inside`: how many of them are; `end`: the number of the next piece; `upto`: the
-    sequence its pieces reach, or more if what follows is not for its readers."""
+    sequence its pieces reach, or more if what follows is not for its readers; `forgotten`: how many times it was to
+    forget."""
 
     def __init__(self, want: Want, coding: Coding) -> None:
         self.want = want
         self.coding = coding
         self.readers = self.inside = 0
-        self.end = self.upto = 0
+        self.end = self.upto = self.forgotten = 0
         self._reached = 0  # by pieces
         self._stream: Stream | None = None
         self._pieces: deque[Piece] = deque()  # the latest
@@ -124,6 +126,7 @@ class Lane:
 
     def forget(self) -> None:
         """Those inside that are behind get what they lack from the topic's history, which says other things now."""
+        self.forgotten += 1
         self._pieces.clear()
         self._bytes = 0
         self._runs.clear()
@@ -136,15 +139,30 @@ class Lane:
 _working: set[Lane] = set()  # that have a compressor
 
 
+@dataclass(frozen=True)
+class Offered:
+    """What was compressed for one reader alone, until its connection takes it: with each event that comes meanwhile its
+    backlog is another, and would be compressed anew. Made for who has all as far as `sent`, when its lane had been told
+    to forget `forgotten` times."""
+
+    batch: CodedBatch
+    sent: int
+    forgotten: int
+
+    def stands(self, reader: Subscriber, lane: Lane) -> bool:
+        return self.sent == reader.sent and self.forgotten == lane.forgotten
+
+
 class Coded:
     """One reader's compressed stream. Its `Subscriber` asks it for what is next, and tells it what was sent."""
 
-    __slots__ = ("_at", "_crc", "_size", "lane")
+    __slots__ = ("_at", "_crc", "_offered", "_size", "lane")
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self._at: int | None = None  # inside: the number of its next piece
         self._crc = self._size = 0
+        self._offered: Offered | None = None
 
     @property
     def coding(self) -> Coding:
@@ -154,6 +172,10 @@ class Coded:
         """What it is to get next, as `Feed.batch`."""
         if reader.ended:
             return None
+        if self._offered is not None and self._offered.stands(reader, self.lane):
+            # Too slow for its topic is who lacks what is held no more, whatever is kept for it here.
+            ended = reader.feed.terms.policy is Policy.DISCONNECT and reader.feed.batch(reader) is None
+            return None if ended else self._offered.batch
         lane, number = self.lane, self._number(reader)
         if number is not None:
             if number < lane.end:
@@ -167,7 +189,9 @@ class Coded:
                 lane.upto = max(lane.upto, batch.upto)
             return batch
         if number is None or batch.dropped or len(batch.joined.plain) > LARGE:
-            return self.alone(batch.joined.plain, batch.upto, batch.dropped)
+            made = self.alone(batch.joined.plain, batch.upto, batch.dropped)
+            self._offered = Offered(made, reader.sent, lane.forgotten)
+            return made
         lane.append(batch, entering=number != self._at)
         return lane.run(number)
 
@@ -179,7 +203,8 @@ class Coded:
 
     def alone(self, plain: bytes, upto: int, dropped: int = 0) -> CodedBatch:
         """That, leaning on nothing."""
-        return CodedBatch((plain,), upto, dropped, coded=_alone[self.coding.name](plain))
+        plain, coded = _alone[self.coding.name](plain)
+        return CodedBatch((plain,), upto, dropped, coded=coded)
 
     def handed(self, batch: Batch) -> None:
         """That batch was sent, or will be."""
@@ -192,6 +217,7 @@ class Coded:
         self._go(batch.after)
 
     def _go(self, at: int | None) -> None:
+        self._offered = None
         self.lane.inside += (at is not None) - (self._at is not None)
         self._at = at
 
@@ -236,18 +262,19 @@ class Lanes:
 
 
 class _Alone:
-    """What was compressed alone, for whoever is to get the same: it is found by its content, so it is never wrong."""
+    """What was compressed alone, for whoever is to get the same: it is found by its content, so it is never wrong. The
+    content is shared, too, as those whose connection takes nothing hold it."""
 
     def __init__(self, coding: Coding) -> None:
         self._coding = coding
-        self._made: dict[bytes, Shared] = {}
+        self._made: dict[bytes, tuple[bytes, Shared]] = {}
         self._bytes = 0
 
-    def __call__(self, plain: bytes) -> Shared:
+    def __call__(self, plain: bytes) -> tuple[bytes, Shared]:
         made = self._made.get(plain)
         if made is None:
-            made = Shared(self._coding.alone(plain))
-            self._bytes += len(plain) + 2 * len(made.plain) + 200  # also as a chunk, and what Python needs
+            made = plain, Shared(self._coding.alone(plain))
+            self._bytes += len(plain) + 2 * len(made[1].plain) + 200  # also as a chunk, and what Python needs
             if self._bytes > MEMORY:
                 self._made.clear()
                 self._bytes = 0

@@ -35,7 +35,7 @@ WAITING = 10_000  # events from other threads that wait for the loop
 TURN = 100  # events a coroutine publishes in a row before others have a turn
 
 _feeds: dict[str, Feed] = {}
-_opening: dict[str, Opening] = {}  # topics of families that are not open yet
+_openings: dict[str, Opening] = {}  # of the topics of families that are open, or will be in a moment
 _unread: dict[str, asyncio.TimerHandle] = {}  # topics of families that are held for a moment
 _inbox: deque[tuple[str, Event]] = deque()
 _woken = False
@@ -73,11 +73,15 @@ async def opened(name: str, terms: Terms) -> Feed:
     found = families.of(name)
     if found is None or name in _feeds:
         return feed(name, terms)
-    under_way = _opening.get(name)
-    if under_way is None:
-        under_way = _opening[name] = Opening(*found, lambda: feed(name, terms))
-        under_way.task.add_done_callback(lambda _: _opening.pop(name, None))
-    return await asyncio.shield(under_way.task)  # others may wait for it, too
+    if name not in _openings:
+        opening = _openings[name] = Opening(*found, lambda: feed(name, terms))
+        opening.task.add_done_callback(lambda _: _forget_failed(name, opening))
+    return await asyncio.shield(_openings[name].task)  # others may wait for it, too
+
+
+def _forget_failed(name: str, opening: Opening) -> None:
+    if name not in _feeds and _openings.get(name) is opening:
+        del _openings[name]
 
 
 def _hold(name: str, seconds: float) -> None:
@@ -120,6 +124,7 @@ def forget(name: str) -> None:
     """The topic is gone, and its events with it: another of that name must not show them."""
     known = _feeds.pop(name, None)
     if known is not None:
+        _openings.pop(name, None)
         known.end()
         if _member is not None:
             _member.leave(name)
@@ -134,7 +139,7 @@ async def serve() -> None:
     """This process holds topics from now on. On the home loop; further calls do nothing."""
     global _serving, _member
     if not serves():
-        for of_ended_loop in (_feeds, _opening, _unread):
+        for of_ended_loop in (_feeds, _openings, _unread):
             of_ended_loop.clear()
         _serving = await relay.Listener.start(_append)
         _member = Member(_append)
@@ -145,11 +150,11 @@ def serves() -> bool:
 
 
 def _append(name: str, event: Event) -> Cursor | None:
+    if (opening := _openings.get(name)) is not None and opening.take(event):
+        return None
     known = _feeds.get(name)
     if known is None:
         if families.of(name) is not None:
-            if (under_way := _opening.get(name)) is not None:
-                under_way.take(event)
             return None  # nobody reads it
         known = feed(name)
     if event.name == RETRACT and families.of(name) is None and not known.holds(event.key):
@@ -171,7 +176,8 @@ def publish(name: str, event: Event) -> None:
 
 
 async def apublish(name: str, event: Event) -> Cursor | None:
-    """The same from a coroutine, which others get a turn beside; its place, None if another process holds it."""
+    """The same from a coroutine, which others get a turn beside; its place, None if another process holds it, nobody
+    reads it, or it is there already."""
     global _published
     if not serves():
         await asyncio.to_thread(relay.send, name, event)
@@ -232,9 +238,9 @@ async def close_all() -> None:
         await member.close()
     if listener is not None:
         await listener.close()
-    for under_way in list(_opening.values()):
-        under_way.task.cancel()
-    await asyncio.gather(*(under_way.task for under_way in _opening.values()), return_exceptions=True)
+    for opening in _openings.values():
+        opening.task.cancel()
+    await asyncio.gather(*(opening.task for opening in _openings.values()), return_exceptions=True)
     for name in list(_feeds):
         forget(name)
     while _unread:

@@ -21,9 +21,12 @@ from pathlib import Path
 
 from django.conf import settings
 
+from mediastream.errors import Fault
 from mediastream.feeds.events import MOST_BYTES, Event, EventInvalid
+from mediastream.seldom import Seldom
 
 logger = logging.getLogger(__name__)
+_refused = Seldom(logger)
 
 LENGTH = struct.Struct("!I")
 LONGEST = MOST_BYTES + 4096  # bytes: the data, and what is around it
@@ -86,17 +89,21 @@ class Listener:
         (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if size > LONGEST:
             return False
-        said = await reader.readexactly(size)
+        writer.write(b"+" if self._taken(await reader.readexactly(size)) else b"-")
+        await writer.drain()
+        return True
+
+    def _taken(self, said: bytes) -> bool:
         try:
             topic, name, key, at, data = json.loads(said)
             self._take(topic, Event(data, name, key, at))
+        except Fault as fault:
+            _refused.warning("an event of another process for topic %s is lost: %s", topic, fault)
         except Exception:
             logger.exception("an event of another process could not be taken")
-            writer.write(b"-")
         else:
-            writer.write(b"+")
-        await writer.drain()
-        return True
+            return True
+        return False
 
     async def close(self) -> None:
         """Safe to repeat."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -234,6 +235,16 @@ def test_moderation(media: Media) -> None:
     assert not Message.objects.exists()
     late.call.close()
     reader.call.close()
+
+
+def test_a_message_that_is_stored_and_not_yet_published_when_its_room_opens_is_read_once(media: Media) -> None:
+    room, author, readers = room_of(media), person(), list[Reader]()
+    with transaction.atomic():
+        transaction.on_commit(lambda: readers.append(Reader(room)))  # before what publishes it
+        saying.say(room, author, "one")
+    saying.say(room, author, "two")
+    assert [readers[0].next() for _ in range(2)] == [("message", "one"), ("message", "two")]
+    readers[0].call.close()
 
 
 def test_moderators_are_administrators(media: Media) -> None:

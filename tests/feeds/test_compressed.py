@@ -19,6 +19,7 @@ from mediastream.feeds.feed import Feed
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.subscriber import want
 from mediastream.feeds.terms import Policy, Terms
+from mediastream.http.pieces import Coding
 from mediastream.http.sse import Parser
 from tests.decoding import Decoder, decoded
 from tests.feeds.test_feed import turn
@@ -99,7 +100,7 @@ def no_lanes_are_left() -> Iterator[None]:
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("event"), st.sampled_from("ab"), st.sampled_from([1, 1, 1, 60, 700])),
+        st.tuples(st.just("event"), st.sampled_from("ab"), st.sampled_from([1, 1, 1, 60, 700, 0])),
         st.tuples(
             st.just("join"), st.sampled_from(["gzip", "zstd"]), st.booleans(), st.sampled_from([None, "a", OLDEST])
         ),
@@ -126,7 +127,8 @@ async def run(feed: Feed, steps: list[tuple[Any, ...]]) -> None:
     for kind, *rest in steps:
         if kind == "event":
             keys.append(rest[0])
-            feed.append(Event([feed.head + 1, "x" * rest[1]], key=rest[0]))
+            event = Event([feed.head + 1, "x" * rest[1]], key=rest[0]) if rest[1] else retraction(rest[0])
+            feed.append(event)
         elif kind == "join":
             coding, attached, who = rest
             wanted = frozenset("a") if who == "a" else None
@@ -166,15 +168,15 @@ def check(keys: list[str], reader: Reader, keyed: bool) -> None:
         at = upto
 
     for said in reader.said:
-        number = int(said["id"].split(":")[1])
-        assert number > at or said["event"] != "message"
+        number, published = int(said["id"].split(":")[1]), said["event"] in ("message", "retract")
+        assert number > at or not published
         if said["event"] == "gap":
             at = number
         else:
-            passed(number + (said["event"] != "message"))
+            passed(number + (not published))
             at = number
-        if said["event"] == "message":
-            assert said["data"][0] == number
+        if published:
+            assert said["event"] == "retract" or said["data"][0] == number
             seen[said["key"]] = number
     if reader.attached:
         passed(len(keys))
@@ -303,6 +305,107 @@ async def test_who_is_behind_is_not_told_what_was_taken_back(coding: str) -> Non
     assert "secret" not in slow.data
     known = range(1, feed.head + 1)
     assert [int(said["id"].split(":")[1]) for said in slow.said if said["event"] != "open"] == [*known]
+
+
+@pytest.fixture
+def compressions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was compressed alone."""
+    made: list[bytes] = []
+    for coding in CODINGS.values():
+        alone = compressed._Alone(coding)
+        monkeypatch.setattr(alone, "_coding", Counted(coding, made))
+        monkeypatch.setitem(compressed._alone, coding.name, alone)
+    return made
+
+
+class Counted:
+    def __init__(self, coding: Coding, made: list[bytes]) -> None:
+        self._coding, self._made = coding, made
+
+    def alone(self, plain: bytes) -> bytes:
+        self._made.append(plain)
+        return self._coding.alone(plain)
+
+
+async def stalled(feed: Feed, coding: str, count: int = 1) -> list[Reader]:
+    """Readers that lack a hundred events when they come, and take none of them."""
+    await publish(feed, 100, "a")
+    readers = [Reader(feed, coding, attached=True, after=OLDEST) for _ in range(count)]
+    for reader in readers:
+        reader.busy = True
+        await reader.begin()
+    return readers
+
+
+async def publish_tried(feed: Feed, count: int) -> None:
+    """After each event the busy are tried, as they are a moment later."""
+    for _ in range(count):
+        await publish(feed, 1)
+        feed._try()
+
+
+@BOTH
+@pytest.mark.parametrize("policy", Policy)
+async def test_what_a_stalled_reader_lacks_is_compressed_once(
+    coding: str, policy: Policy, compressions: list[bytes]
+) -> None:
+    """Not again for each event that comes meanwhile; and those come after it, each once."""
+    feed = Feed("t", Terms(policy))
+    readers = await stalled(feed, coding, 2)
+    before = len(compressions)
+    await publish_tried(feed, 50)
+    assert len(compressions) == before
+    offered = [reader.body.subscriber.coded._offered for reader in readers]
+    assert offered[0].batch.pieces[0] is offered[1].batch.pieces[0]
+    for reader in readers:
+        reader.busy = False
+    await publish_tried(feed, 1)
+    assert not any(reader.body.subscriber.coded._offered for reader in readers)
+    await publish(feed, 2)
+    await finish(*readers)
+    for reader in readers:
+        assert [data[0] for data in reader.data] == [*range(1, 154)]
+
+
+@BOTH
+async def test_what_is_kept_for_a_stalled_reader_and_then_taken_back_is_not_told(coding: str) -> None:
+    feed = Feed("t", Terms())
+    feed.append(Event("secret", key="s"))
+    (reader,) = await stalled(feed, coding)
+    await publish_tried(feed, 3)
+    feed.append(retraction("s"))
+    await publish_tried(feed, 3)
+    reader.busy = False
+    await publish_tried(feed, 1)
+    await finish(reader)
+    assert b"secret" not in reader.plain
+    told = [int(said["id"].split(":")[1]) for said in reader.said if said["event"] != "open"]
+    assert told == [*range(1, feed.head + 1)]
+
+
+@BOTH
+async def test_what_is_kept_for_a_stalled_reader_is_for_its_place(coding: str) -> None:
+    feed = Feed("t", Terms())
+    (reader,) = await stalled(feed, coding)
+    subscriber = reader.body.subscriber
+    assert subscriber.coded.batch(subscriber) is subscriber.coded._offered.batch
+    subscriber.sent = 99
+    assert json.loads(subscriber.coded.batch(subscriber).pieces[0])["data"][0] == 100
+    await finish(reader)
+
+
+@BOTH
+async def test_one_that_is_too_slow_is_ended_though_its_backlog_is_kept(coding: str) -> None:
+    feed = Feed("t", Terms(Policy.DISCONNECT, history=120))
+    (reader,) = await stalled(feed, coding)
+    await publish_tried(feed, 20)
+    assert not reader.body.subscriber.ended
+    await publish_tried(feed, 1)
+    assert reader.body.subscriber.ended
+    reader.wire += [chunk async for chunk in reader.body]
+    await reader.body.aclose()
+    assert [said["event"] for said in reader.said] == ["open", "gap"]
+    assert reader.said[-1]["data"] == {"dropped": 1}
 
 
 @BOTH

@@ -136,6 +136,41 @@ async def test_what_is_said_while_the_database_is_asked_is_there_once(told: Told
     assert await all_of(feeds[0].join(LINES, OLDEST)) == [{"key": "1"}, "two", "three", {"key": "1"}]
 
 
+async def test_what_was_stored_before_and_is_published_after_it_opened_is_there_once(told: Told) -> None:
+    """Its thread had no turn between the two."""
+    subscriber = (await hub.opened("room.a", TERMS)).join(LINES, OLDEST)
+    await asyncio.to_thread(hub.publish, "room.a", Event("two", key="2"))
+    assert await asyncio.to_thread(relay.send, "room.a", Event("one", key="1")) == 1
+    await hub.apublish("room.a", Event("three", key="3"))
+    assert await all_of(subscriber) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("meanwhile", [True, False])
+async def test_what_is_said_anew_under_a_key_that_was_there_is_told(told: Told, meanwhile: bool) -> None:
+    """One is hidden and shown again, two is another now, and says what it said at last."""
+    if meanwhile:
+        told.gate.clear()
+    opening = asyncio.create_task(hub.opened("room.a", TERMS))
+    await until(lambda: told.asked)
+    if not meanwhile:
+        await opening
+    for event in (
+        retraction("1"), Event("one", key="1"), Event("two!", key="2"), Event("two", key="2"), Event("two", key="2"),
+    ):  # fmt: skip
+        await hub.apublish("room.a", event)
+    told.gate.set()
+    heard = await all_of((await opening).join(LINES, OLDEST))
+    assert heard == [{"key": "1"}, "two", {"key": "1"}, "one", "two!", "two", "two"]
+
+
+async def test_what_it_had_when_it_opened_is_forgotten_with_it(told: Told) -> None:
+    (await hub.opened("room.a", TERMS)).join(LINES).leave()
+    await until(lambda: "room.a" not in hub.feeds())
+    assert not hub._openings
+    assert await hub.apublish("room.a", Event("two", key="2")) is None
+    assert await all_of((await hub.opened("room.a", TERMS)).join(LINES, OLDEST)) == ["one", "two"]
+
+
 async def test_one_who_leaves_does_not_take_it_from_the_others(told: Told) -> None:
     told.gate.clear()
     first, second = (asyncio.create_task(hub.opened("room.a", TERMS)) for _ in range(2))
@@ -150,6 +185,7 @@ async def test_a_database_that_fails_fails_the_reader_and_not_the_next(told: Tol
     told.stored = None  # type: ignore[assignment]
     with pytest.raises(TypeError):
         await hub.opened("room.a", TERMS)
+    assert not hub._openings
     told.stored = []
     await hub.opened("room.a", TERMS)
 
@@ -225,5 +261,5 @@ async def test_closing_ends_what_is_being_opened(told: Told) -> None:
     await hub.close_all()
     await asyncio.gather(opening, return_exceptions=True)
     assert opening.cancelled()
-    assert not hub._opening
+    assert not hub._openings
     assert homeloop.home() is asyncio.get_running_loop()

@@ -201,6 +201,22 @@ async def test_what_is_no_event_is_answered_and_the_next_is_taken(said: bytes) -
     await writer.wait_closed()
 
 
+async def test_a_topic_for_which_there_is_no_room_is_one_line_to_who_reads_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many events another process has for it; and that is told that none was taken."""
+    monkeypatch.setattr(hub, "MOST_FEEDS", 1)
+    monkeypatch.setattr(relay, "_refused", Seldom(relay.logger))
+    subscriber = hub.feed("read").join(LINES)
+    for number in range(3):
+        assert await asyncio.to_thread(relay.send, "no-room", Event(number)) == 0
+    assert await asyncio.to_thread(relay.send, "read", Event("taken")) == 1
+    assert await first(subscriber, 1) == ["taken"]
+    (record,) = [record for record in caplog.records if record.name == relay.logger.name]
+    assert record.getMessage().startswith("an event of another process for topic no-room is lost: The server has as")
+    assert record.exc_info is None
+
+
 async def test_nobody_serves() -> None:
     await hub.close_all()
     assert await hub.apublish("t", Event(1)) is None

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.decoding import Decoder
 from tests.system import proxies
 from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.proxies import NO_CERTIFICATE, Proxy
@@ -77,8 +77,7 @@ class Pieces:
         assert headers["transfer-encoding"] == "chunked"
         self._connection = connection
         self._rest = received
-        gzip = headers.get("content-encoding") == "gzip"
-        self._decoded = zlib.decompressobj(wbits=31).decompress if gzip else bytes
+        self._decoded = Decoder(headers.get("content-encoding")).feed
 
     def next(self) -> bytes:
         while (head := self._rest.partition(b"\r\n"))[1] != b"\r\n" or len(head[2]) < int(head[0], 16) + 2:
@@ -90,15 +89,16 @@ class Pieces:
         return self._decoded(head[2][:size])
 
 
-@pytest.mark.parametrize("headers", [(), ("Accept-Encoding: gzip",)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("coding", [None, "gzip", "zstd"])
 @pytest.mark.parametrize("path", ["events", "stream", "stream?format=text"])
 def test_an_event_is_not_held_back(
-    server: Server, proxied: Proxied, tokens: dict[str, str], path: str, headers: tuple[str, ...]
+    server: Server, proxied: Proxied, tokens: dict[str, str], path: str, coding: str | None
 ) -> None:
+    headers = (f"Accept-Encoding: {coding}",) if coding is not None else ()
     with closing(proxied.connect()) as connection:
         connection.sendall(request(f"/feeds/news/{path}", *headers))
         status, answered, received = read_head(connection)
-        assert status == 200
+        assert (status, answered.get("content-encoding")) == (200, coding)
         pieces, said = Pieces(connection, answered, received), b""
         while not said:
             said += pieces.next()
