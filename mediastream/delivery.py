@@ -62,7 +62,7 @@ async def _send_parts(response: AsyncIterable[bytes], send: Send) -> None:
     async with aclosing(aiter(response)) as parts:  # type: ignore[type-var]
         async for part in parts:
             async with asyncio.timeout(PAGE_PATIENCE):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+                await send(_chunk(part))
     await send({"type": "http.response.body"})
 
 
@@ -113,7 +113,7 @@ async def _send_body(response: StreamResponse, scope: Scope, send: Send, stream:
     with closing(Patience(patience)) as patient:
         async for chunk in response.body:
             with patient:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send(_chunk(chunk))
             stream.bytes += len(chunk)
 
 
@@ -121,7 +121,7 @@ async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> No
     """A file by zero copy: its spans by name, the framing between them as bytes."""
     for piece in body.take():
         if isinstance(piece, bytes):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send(_chunk(piece))
             stream.bytes += len(piece)
         else:
             message = {"type": ZERO_COPY, "file": body.file.fd, "offset": piece.start, "count": piece.length}
@@ -134,10 +134,10 @@ async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, co
     if first is None:
         return
     async with asyncio.timeout(body.patience if connection is None else None):
-        await send({"type": "http.response.body", "body": first, "more_body": True})
+        await send(_chunk(first))
     stream.bytes += len(first)
     if connection is None:
-        await SendSink(send, stream, body.patience).feed(body)
+        await SendSink(lambda data: send(_chunk(data.plain)), stream, body.patience).feed(body)
     else:
         with connection.sink(stream) as sink:
             await body.broadcast(sink)
@@ -156,6 +156,10 @@ def _grant(response: StreamResponse, body: FileBody, connection: Any) -> None:
     holds, unchanged, whose = (right.holds, right.unchanged, right.visitor.pk) if right is not None else (None,) * 3
     until = time.monotonic() + LIFE
     connection.remember(Grant(body.file.share(), head, response.label, holds, unchanged, until, whose))
+
+
+def _chunk(data: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 def _start(response: HttpResponseBase) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from mediastream.broadcast import BroadcastBody, Shared
 from mediastream.streams import Stream
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Shared], Awaitable[object]]
 
 
 class Begun:
@@ -53,7 +53,8 @@ def begin(work: Awaitable[object]) -> Begun | None:
 
 
 class SendSink:
-    """Made by the request's task, which then calls `feed`. `patience`: seconds that one `send` may take."""
+    """Made by the request's task, which then calls `feed`. `send`: what sends an offer by the server's `send`;
+    `patience`: seconds that one may take."""
 
     def __init__(self, send: Send, stream: Stream, patience: float) -> None:
         task = asyncio.current_task()
@@ -90,9 +91,8 @@ class SendSink:
     def offer(self, data: Shared) -> bool:
         if self._sending is not None or self._fault is not None:
             return False
-        message = {"type": "http.response.body", "body": data.plain, "more_body": True}
         try:
-            rest = self._step(message)
+            rest = self._step(data)
         except Exception as fault:
             self._fail(fault)
             return False
@@ -101,13 +101,13 @@ class SendSink:
             self._sending = self._loop.create_task(self._finish(rest), name="a slow viewer's send")
         return True
 
-    def _step(self, message: dict[str, Any]) -> Begun | None:
+    def _step(self, data: Shared) -> Begun | None:
         loop, task, running = self._loop, self._task, asyncio.current_task()
         if running is not None:
             _leave_task(loop, running)
         _enter_task(loop, task)
         try:
-            return self._run(lambda: begin(self._send(message)))
+            return self._run(lambda: begin(self._send(data)))
         finally:
             _leave_task(loop, task)
             if running is not None:

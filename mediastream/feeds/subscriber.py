@@ -57,11 +57,6 @@ class Batch:
     def joined(self) -> Shared:
         return Shared(b"".join(self.pieces))
 
-    @cached_property
-    def messages(self) -> list[str]:
-        """For a WebSocket: one for each event."""
-        return [piece.decode().rstrip("\n") for piece in self.pieces]
-
 
 class Subscriber:
     """Made by `Feed.join`. `opening`: what is sent first; `sent`: the sequence up to which all has been handed over;

@@ -1,7 +1,7 @@
 """A topic over a WebSocket: one text message for each event, as a line of NDJSON.
 
-Under our worker the topic writes the messages to the connection, framed once for all readers; under other servers each
-reader's task takes them and sends them, which costs six times as much.
+Under our worker the topic writes the messages to the connection, framed once for all readers; under other servers they
+go by `send`, one by one (sendsink.py).
 
 What a reader says has no meaning here and is not answered; gunicorn_conf.py bounds its length. A socket is closed with
 4401, 4403 or 4404 where a request would be answered by 401, 403 or 404, and the reason beside it.
@@ -17,17 +17,18 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 
 from mediastream import homeloop, streams
+from mediastream.broadcast import Shared
 from mediastream.delivery import CONNECTION, Receive, Scope, Send
 from mediastream.errors import Fault
 from mediastream.feeds import asked
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.events import Format
-from mediastream.feeds.feed import HEARTBEAT
 from mediastream.feeds.known import Reading, reading
 from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.views import join
 from mediastream.lean import LeanRequest
 from mediastream.request_threads import shared_threads
+from mediastream.sendsink import SendSink
 from mediastream.streams import Label, Stream
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class FeedSocket(AsyncWebsocketConsumer):
         stream = streams.opened(Stream(label, right.holds, subscriber.end, right.visitor.pk), brief=False)
         try:
             if connection is None:
-                await self._send_each(subscriber, stream)
+                await self._send_each(body, stream)
             else:
                 await self._broadcast(subscriber, stream, connection)
             if stream.reason == streams.REVOKED:
@@ -127,20 +128,17 @@ class FeedSocket(AsyncWebsocketConsumer):
         finally:
             connection.stream = None
 
-    async def _send_each(self, subscriber: Subscriber, stream: Stream) -> None:
-        await self._say(subscriber.opening.decode().splitlines(), stream)
-        while not subscriber.ended:
-            batch = await subscriber.take(HEARTBEAT)
-            if stream.reason == streams.REVOKED:
-                return
-            if batch is not None:
-                await self._say(batch.messages, stream)
-            elif not subscriber.ended:
-                await self._say([subscriber.feed.heartbeat(subscriber).decode().rstrip("\n")], stream)
-        await self._say(subscriber.farewell.decode().splitlines(), stream)
-
-    async def _say(self, messages: list[str], stream: Stream) -> None:
-        for message in messages:
+    async def _send_each(self, body: FeedBody, stream: Stream) -> None:
+        """Have the topic send by the server's `send`."""
+        subscriber = body.subscriber
+        async with asyncio.timeout(PATIENCE):
+            await self._say(Shared(subscriber.opening))
+        await SendSink(self._say, stream, PATIENCE).feed(body)
+        if stream.reason != streams.REVOKED:
             async with asyncio.timeout(PATIENCE):
-                await self.send(text_data=message)
-            stream.bytes += len(message)
+                await self._say(Shared(subscriber.farewell))
+
+    async def _say(self, lines: Shared) -> None:
+        for line in lines.plain.decode().split("\n"):
+            if line:
+                await self.send(text_data=line)

@@ -11,7 +11,7 @@ from mediastream.broadcast import BroadcastBody, Shared, Sink
 from mediastream.sendsink import Begun, SendSink, begin
 from mediastream.streams import Label, Stream
 
-Sends = Callable[[dict[str, Any]], Awaitable[None]]
+Sends = Callable[[Shared], Awaitable[None]]
 mine: ContextVar[str] = ContextVar("mine", default="")
 
 
@@ -61,9 +61,9 @@ class Request:
 async def test_a_send_that_does_not_wait_is_over_with_the_offer_and_runs_as_the_requests_task() -> None:
     seen: list[Any] = []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(data: Shared) -> None:
         async with asyncio.timeout(5):  # which asks for the task it is in
-            seen.append((message["body"], message["type"], message["more_body"], asyncio.current_task(), mine.get()))
+            seen.append((data.plain, asyncio.current_task(), mine.get()))
 
     request = Request(send)
     sink = await request.sink()
@@ -73,9 +73,7 @@ async def test_a_send_that_does_not_wait_is_over_with_the_offer_and_runs_as_the_
         assert not sink.waiting
     asyncio.get_running_loop().call_soon(sink.offer, Shared(b"by no task"))
     await asyncio.sleep(0)
-    assert seen == [
-        (words, "http.response.body", True, request.task, "the request's") for words in (b"one", b"two", b"by no task")
-    ]
+    assert seen == [(words, request.task, "the request's") for words in (b"one", b"two", b"by no task")]
     assert asyncio.current_task() not in (None, request.task)
     assert mine.get() == ""
     await request.end()
@@ -85,10 +83,10 @@ async def test_a_send_that_does_not_wait_is_over_with_the_offer_and_runs_as_the_
 async def test_one_that_waits_is_passed_over_until_it_has_gone() -> None:
     gate, sent = asyncio.Event(), []
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(data: Shared) -> None:
         await gate.wait()
         await asyncio.sleep(0)
-        sent.append(message["body"])
+        sent.append(data.plain)
 
     request = Request(send)
     sink = await request.sink()
@@ -106,7 +104,7 @@ async def test_one_that_waits_is_passed_over_until_it_has_gone() -> None:
 
 
 async def test_one_that_waits_too_long() -> None:
-    async def send(_: dict[str, Any]) -> None:
+    async def send(_: Shared) -> None:
         await asyncio.sleep(60)
 
     request = Request(send, patience=0.05)
@@ -119,7 +117,7 @@ async def test_one_that_waits_too_long() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("over", [False, True])
 async def test_one_that_fails_ends_its_own_stream(waits: bool, over: bool) -> None:
-    async def send(_: dict[str, Any]) -> None:
+    async def send(_: Shared) -> None:
         if waits:
             await asyncio.sleep(0)
         raise ConnectionResetError("the client has left")
@@ -137,7 +135,7 @@ async def test_one_that_fails_ends_its_own_stream(waits: bool, over: bool) -> No
 async def test_a_request_that_is_cancelled_leaves_no_send_behind() -> None:
     ended: list[str] = []
 
-    async def send(_: dict[str, Any]) -> None:
+    async def send(_: Shared) -> None:
         try:
             await asyncio.sleep(60)
         finally:

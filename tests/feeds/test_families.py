@@ -59,7 +59,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 async def all_of(subscriber: Subscriber) -> list[Any]:
     found: list[Any] = []
     while (batch := await subscriber.take(0.02)) is not None:
-        found += [json.loads(message)["data"] for message in batch.messages]
+        found += [json.loads(message)["data"] for message in batch.joined.plain.splitlines()]
     return found
 
 

@@ -66,7 +66,7 @@ async def taken(subscriber: Subscriber) -> list[dict[str, Any]]:
     """All that waits."""
     found: list[dict[str, Any]] = []
     while (batch := await subscriber.take(0.01)) is not None:
-        found += map(json.loads, batch.messages)
+        found += map(json.loads, batch.joined.plain.splitlines())
     return found
 
 

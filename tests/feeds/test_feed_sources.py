@@ -80,7 +80,7 @@ async def test_a_source_runs_while_somebody_reads(monkeypatch: pytest.MonkeyPatc
     subscriber = hub.feed("m").join(Want(Format.NDJSON))
     batch = await subscriber.take(30)
     assert batch is not None
-    assert json.loads(batch.messages[0])["key"] in SYMBOLS
+    assert json.loads(batch.joined.plain.splitlines()[0])["key"] in SYMBOLS
     assert running.state("m") == "live"
     subscriber.leave()
     async with asyncio.timeout(30):
@@ -257,6 +257,6 @@ async def test_one_that_comes_back_is_tried_again(monkeypatch: pytest.MonkeyPatc
         while len(found) < 4:
             batch = await subscriber.take(30)
             assert batch is not None
-            found += [json.loads(message)["data"] for message in batch.messages]
+            found += [json.loads(message)["data"] for message in batch.joined.plain.splitlines()]
         await running.close_all()
     assert found[0] == {"symbol": "A", "price": 1}

@@ -38,7 +38,7 @@ async def first(subscriber: Subscriber, count: int) -> list[object]:
         while len(found) < count:
             batch = await subscriber.take(30)
             assert batch is not None
-            found += [json.loads(message)["data"] for message in batch.messages]
+            found += [json.loads(message)["data"] for message in batch.joined.plain.splitlines()]
     return found
 
 

@@ -40,6 +40,11 @@ class Listening:
             assert self._more(), "it ended"
         return self.plain
 
+    def more(self) -> bytes:
+        """All so far, once something has come."""
+        assert self._more(), "it ended"
+        return self.plain
+
     def to_the_end(self) -> bytes:
         while self._more():
             pass

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mediastream.http.sse import Parser
 from tests.media import VIDEO, Clips, run_ffmpeg
 from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.listening import Listening
@@ -29,7 +30,13 @@ pytestmark = pytest.mark.system
 MIB = 1024 * 1024
 SOON = 10.0  # seconds for what should take none, on a busy machine
 QUIET = "quiet"  # a camera
-ACTIVITY = "from mediastream.feeds.hub import Event, publish; publish('activity', Event('hello'))"
+ACTIVITY = """
+from mediastream.feeds.hub import Event, publish
+publish("activity", Event("hello"))
+for number in range(300):
+    publish("activity", Event(str(number) + " " + "x" * 20_000))
+publish("activity", Event("last"))
+"""
 PATTERN = "/live/test-pattern/mjpeg"
 
 
@@ -83,8 +90,10 @@ def viewers_gone(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_a_feed_and_an_event_from_another_process(running: Running, library: Library) -> None:
-    """Plain and compressed."""
+    """Plain and compressed; and a reader who pauses is told all, or what it missed."""
     with ExitStack() as opened:
+        slow = opened.enter_context(Listening(running.port, "/feeds/activity/events", buffer=4096))
+        slow.until(b"id: ")
         readers = [
             opened.enter_context(Listening(running.port, "/feeds/activity/events", coding))
             for coding in (None, "gzip", "zstd")
@@ -95,6 +104,25 @@ def test_a_feed_and_an_event_from_another_process(running: Running, library: Lib
         running.manage("shell", "-c", ACTIVITY)
         for reader in readers:
             reader.until(b"data: hello")
+        told = told_to(slow)
+    numbers = [number for number in told if number is not None]
+    assert numbers == sorted(set(numbers))
+    assert len(told) == 300
+
+
+def told_to(reader: Listening) -> list[int | None]:
+    """The numbers of what it is told until the last, None for each that a gap tells of."""
+    parser, told, parsed = Parser(), list[int | None](), 0
+    while True:
+        whole = reader.more()
+        for message in parser.feed(whole[parsed:]):
+            if message.data == "last":
+                return told
+            if message.event == "gap":
+                told += [None] * json.loads(message.data)["dropped"]
+            elif message.event == "message" and message.data != "hello":
+                told.append(int(message.data.split()[0]))
+        parsed = len(whole)
 
 
 @pytest.fixture
