@@ -59,6 +59,15 @@ def server(seeded: Path) -> Iterator[Server]:
     started.stop()
 
 
+@pytest.fixture(autouse=True)
+def connections_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test has left open on the shared server, should it fail, is not the next one's trouble, nor its own when
+    it is asked once more."""
+    yield
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").close_opened()
+
+
 @pytest.fixture
 def own_server(seeded: Path, tmp_path: Path) -> Iterator[Server]:
     """A server that the test may kill."""

@@ -35,6 +35,7 @@ class Viewer:
         if receive_buffer is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         made.connect(("127.0.0.1", server.port))
+        server.opened.append(made)
         self.connection.request("GET", PATH)
         self.answer = self.connection.getresponse()
         assert self.answer.status == 200
