@@ -57,6 +57,7 @@ class Connection(GrantedProtocol):
         self._waiting_since = 0.0
         self._taken = 0  # bytes the client had acknowledged when last looked at
         self._taken_at = 0.0
+        self.look_at = 0.0  # when the worker is to look again whether it has stalled
 
     async def _call(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.patience, self.graced = PATIENCE, True

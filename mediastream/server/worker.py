@@ -38,14 +38,15 @@ from gunicorn.asgi.lifespan import LifespanManager
 from gunicorn.workers.gasgi import ASGIWorker
 
 from mediastream import drain
-from mediastream.server.connection import ENDING, Connection
+from mediastream.server.connection import ENDING, PATIENCE, Connection
 from mediastream.server.granted import Grants
 from mediastream.server.listening import PER_CONNECTION, Listening
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 HANDOVER = 0.2  # seconds in which clients wait in the kernel's queue, from one worker's last stream to the next one
 LAST_WORK = 0.6  # seconds, when all else has ended; the arbiter kills one second later
-WATCH_EVERY = 1.0  # seconds: the heartbeat, and how precisely patience is kept
+WATCH_EVERY = 1.0  # seconds: the heartbeat, and how long a client that asks nothing may be too late
+LOOKS = 15  # at a client's socket within its patience: each is two questions to the kernel
 
 
 def descriptors() -> int:
@@ -141,6 +142,9 @@ class MediaWorker(ASGIWorker):  # type: ignore[misc]
         now = self.loop.time()
         for connection in list(self.connections):
             connection.close_if_mute(now)
+            if connection.look_at > now:
+                continue
+            connection.look_at = now + min(connection.patience, PATIENCE) / LOOKS
             if connection.abort_if_stalled(now):
                 self.log.info("Aborted a client that took no byte for %.0f s", connection.patience)
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 from gunicorn.config import Config
 
 from mediastream.server.connection import ENDING, Connection
+from mediastream.server.worker import MediaWorker
 
 ENDLESS = b"/endless"
 
@@ -247,3 +248,17 @@ async def test_past_the_bound_a_client_is_told_to_come_again(served: tuple[Any, 
     assert len(worker.connections) == worker.most_connections
     for client in [*clients, refused]:
         client.close()
+
+
+@pytest.mark.parametrize(("patience", "looks"), [(3.0, 60), (60.0, 15), (3600.0, 15)])
+def test_a_client_is_looked_at_often_enough_and_no_more(patience: float, looks: int) -> None:
+    """In a minute; each look asks the kernel, and there may be thousands of clients."""
+    looked: list[float] = []
+    connection = SimpleNamespace(
+        look_at=0.0, patience=patience, close_if_mute=lambda _: False, abort_if_stalled=lambda now: looked.append(now)
+    )
+    for second in range(60):
+        loop = SimpleNamespace(time=lambda now=second: 1000.0 + now)
+        worker = SimpleNamespace(grants=SimpleNamespace(sweep=lambda: None), loop=loop, connections=[connection])
+        MediaWorker._watch(worker)  # type: ignore[arg-type]
+    assert len(looked) == looks
