@@ -1,7 +1,8 @@
-"""Clips made by FFmpeg for the tests, each once for a session."""
+"""Clips made by FFmpeg for the tests, each once for a run, whichever of its processes asks first."""
 
+import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -80,14 +81,14 @@ LOOPED = {"long.mp4": "h264.mp4", "long444.mp4": "yuv444.mp4"}
 @dataclass
 class Clips:
     folder: Path
-    made: dict[str, Path] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Path:
-        if name not in self.made:
-            path = self.folder / name
-            run_ffmpeg([*(self._looped(LOOPED[name]) if name in LOOPED else RECIPES[name]), str(path)])
-            self.made[name] = path
-        return self.made[name]
+        path = self.folder / name
+        if not path.exists():
+            draft = self.folder / f"{os.getpid()}-{name}"
+            run_ffmpeg([*(self._looped(LOOPED[name]) if name in LOOPED else RECIPES[name]), str(draft)])
+            draft.rename(path)
+        return path
 
     def _looped(self, name: str) -> list[str]:
         """Ten minutes, without encoding them."""

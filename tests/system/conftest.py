@@ -1,3 +1,4 @@
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,20 +42,23 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeded(run_folder: Path) -> Path:
     """A data folder after its first run, to copy: making the demo takes longer than the tests."""
-    folder = tmp_path_factory.mktemp("system") / "seeded"
-    server = Server.start(folder)
-    server.stop()
+    with (run_folder / "seeding").open("w") as seeding:
+        fcntl.flock(seeding, fcntl.LOCK_EX)
+        folder = run_folder / "seeded"
+        if not folder.exists():
+            server = Server.start(run_folder / "seedling")
+            server.stop()
+            server.data_dir.rename(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def server(seeded: Path) -> Iterator[Server]:
+def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that leave it as they found it."""
-    started = Server.start(
-        shutil.copytree(seeded, seeded.parent / "shared"), MEDIASTREAM_TRANSCODES="4", MEDIASTREAM_JOBS="2"
-    )
+    folder = shutil.copytree(seeded, tmp_path_factory.mktemp("shared") / "data")
+    started = Server.start(folder, MEDIASTREAM_TRANSCODES="4", MEDIASTREAM_JOBS="2")
     yield started
     started.stop()
 

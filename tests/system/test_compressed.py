@@ -31,8 +31,8 @@ TEXT = "x" * 60
 
 
 @pytest.fixture(scope="module")
-def server(seeded: Path) -> Iterator[Server]:
-    server = Server.start(shutil.copytree(seeded, seeded.parent / "compressed"))
+def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server.start(shutil.copytree(seeded, tmp_path_factory.mktemp("compressed") / "data"))
     yield server
     server.stop()
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -36,8 +37,8 @@ print({row.name: known(row).token for row in Topic.objects.all()})
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server.start(tmp_path_factory.mktemp("feeds") / "data")
+def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server.start(shutil.copytree(seeded, tmp_path_factory.mktemp("feeds") / "data"))
     yield server
     server.stop()
 

@@ -51,8 +51,8 @@ def before(server: Server, folder: Path) -> tuple[Proxy, Proxied]:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
-    server = Server.start(folder / "data")
+def server(seeded: Path, folder: Path) -> Iterator[Server]:
+    server = Server.start(shutil.copytree(seeded, folder / "data"))
     yield server
     server.stop()
 

@@ -26,8 +26,8 @@ SOON = 60.0  # seconds
 
 
 @pytest.fixture(scope="module")
-def server(seeded: Path) -> Iterator[Server]:
-    started = Server.start(shutil.copytree(seeded, seeded.parent / "jobs"), MEDIASTREAM_JOBS="2")
+def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = Server.start(shutil.copytree(seeded, tmp_path_factory.mktemp("jobs") / "data"), MEDIASTREAM_JOBS="2")
     yield started
     if started.process.poll() is None:
         started.stop()

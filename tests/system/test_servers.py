@@ -64,8 +64,8 @@ def quiet_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def library(seeded: Path, clips: Clips, quiet_source: int) -> Library:
-    folder = shutil.copytree(seeded, seeded.parent / "servers")
+def library(seeded: Path, clips: Clips, quiet_source: int, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    folder = shutil.copytree(seeded, tmp_path_factory.mktemp("servers") / "data")
     idle = Server(None, 0, folder, folder / "log")  # type: ignore[arg-type]
     public = idle.add_media(clips["long.mp4"])
     private = idle.add_media(clips["silent.mp4"], "--visibility", "private")
