@@ -1,4 +1,4 @@
-"""One topic, many readers: this server beside Nchan, its own generators under uvicorn, and django-eventstream.
+"""One topic, many readers: this server beside Nchan, the same under uvicorn, and django-eventstream.
 
 Ten events a second of 200 bytes to 100, 1,000 and 5,000 event streams and to 1,000 WebSockets; bursts of 10,000 events
 to 100, published by HTTP and by the server's own process, beside the same events one at a time. Servers are on core 0,

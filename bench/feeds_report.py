@@ -17,7 +17,7 @@ NOTES = RESULTS / "feeds-notes.md"
 NAMES = {
     "nchan": "Nchan",
     "mediastream": "mediastream",
-    "generators": "mediastream by generators, uvicorn",
+    "under_uvicorn": "mediastream under uvicorn",
     "eventstream": "django-eventstream, uvicorn",
 }
 
@@ -86,12 +86,12 @@ def in_short(every: dict[str, Found]) -> str:
 
 def rows(every: dict[str, Found]) -> Iterator[tuple[str, str, str, str]]:
     streams, sockets = every.get("sse-1000", {}), every.get("ws-1000", {})
-    lost = sum(found[key].lost for found in every.values() for key in ("mediastream", "generators") if key in found)
+    lost = sum(found[key].lost for found in every.values() for key in ("mediastream", "under_uvicorn") if key in found)
     yield "events lost without a word, bursts included", f"{lost:.0f}", "0", "0"
-    if {"nchan", "mediastream", "generators"} <= streams.keys():
-        nchan, ours, generators = (streams[key] for key in ("nchan", "mediastream", "generators"))
+    if {"nchan", "mediastream", "under_uvicorn"} <= streams.keys():
+        nchan, ours, other = (streams[key] for key in ("nchan", "mediastream", "under_uvicorn"))
         yield "CPU per delivery to 1,000, Nchan = 1", f"{ours.cpu / nchan.cpu:.2f}", "1.25", "0.95"
-        yield "the same by generators", f"{generators.cpu / nchan.cpu:.2f}", "2.6", "2.0"
+        yield "the same under another server (uvicorn)", f"{other.cpu / nchan.cpu:.2f}", "2.6", "2.0"
         yield "delay of 99 in a hundred to 1,000, Nchan = 1", f"{ours.p99 / nchan.p99:.2f}", "1.5", "1.0"
         yield "memory per idle reader", f"{ours.memory / 1024:.1f} KB", "55 KB", "10 KB"
         yield "connects a second", f"{ours.connects:.0f}", "1000", "5000"

@@ -1,4 +1,4 @@
-"""Who fans out events, each on core 0: Nchan, this server, its generators under uvicorn, django-eventstream.
+"""Who fans out events, each on core 0: Nchan, this server, the same under uvicorn, django-eventstream.
 
 Nchan is Debian's libnginx-mod-nchan; NCHAN may say where its module lies.
 """
@@ -84,15 +84,15 @@ def mediastream(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def generators(folder: Path) -> Iterator[Peer]:
+def under_uvicorn(folder: Path) -> Iterator[Peer]:
     """What any ASGI server gets of us."""
-    server = Server.start(folder / "data-generators")
+    server = Server.start(folder / "data-uvicorn")
     token = make_topic(server)
     server.stop()
     settings = {**SETTINGS, "MEDIASTREAM_DATA_DIR": str(server.data_dir), "MEDIASTREAM_ADMIN_PASSWORD": PASSWORD}
     argv, port = uvicorn("mediastream.asgi:application")
-    name = "mediastream by generators, uvicorn"
-    with running("generators", name, version("uvicorn"), argv, port, "/healthz/live", **settings) as (candidate,):
+    name = "mediastream under uvicorn"
+    with running("under_uvicorn", name, version("uvicorn"), argv, port, "/healthz/live", **settings) as (candidate,):
         yield ours(candidate, token)
 
 
@@ -124,5 +124,5 @@ def ours(candidate: Candidate, token: str) -> Peer:
 
 
 STARTS: dict[str, Callable[[Path], AbstractContextManager[Peer]]] = {
-    start.__name__: start for start in (nchan, mediastream, generators, eventstream)
+    start.__name__: start for start in (nchan, mediastream, under_uvicorn, eventstream)
 }
