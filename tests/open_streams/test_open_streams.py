@@ -10,8 +10,8 @@ from django.test import Client
 
 from mediastream import homeloop, streams
 from mediastream.live.models import Camera
-from mediastream.sessions import listing, topic
-from mediastream.sessions.listing import MOST, Names, Seen
+from mediastream.open_streams import listing, topic
+from mediastream.open_streams.listing import MOST, Names, Seen
 from mediastream.streams import Label, Stream
 from tests.core.test_wsgi import Call
 from tests.media_library.conftest import client_of, collect_static, make_media, make_visitor
