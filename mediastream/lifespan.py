@@ -1,7 +1,7 @@
 """Opens and closes what a serving process owns, in order.
 
 Nothing relies on the closing half alone: on a kill -9 it does not run, and gunicorn runs it only after
-every connection has ended (drain.py, process.py).
+every connection has ended (drain.py, spawning.py).
 """
 
 import asyncio
