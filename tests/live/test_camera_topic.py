@@ -16,7 +16,7 @@ from mediastream.live.condition import Condition, State
 from mediastream.live.models import Camera
 from mediastream.live.terms import Terms
 from tests.core.test_wsgi import Call
-from tests.media_library.conftest import client_of, make_visitor
+from tests.media_library.conftest import client_of, collect_static, make_visitor
 from tests.topics import lines_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def told_often(closed_after: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    collect_static()
     monkeypatch.setattr(topic, "LOOK_EVERY", 0.02)
     monkeypatch.setattr(activity, "_told", {})
     yield
