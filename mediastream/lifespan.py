@@ -1,7 +1,7 @@
 """Opens and closes what a serving process owns, in order.
 
 Nothing relies on the closing half alone: on a kill -9 it does not run, and gunicorn runs it only after
-every connection has ended (drain.py, process.py).
+every connection has ended (drain.py, spawning.py).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from mediastream.live import changes, videos
 from mediastream.live import registry as cameras
 from mediastream.live import topic as states
 from mediastream.live.recording import recorders
-from mediastream.sessions import topic as sessions
+from mediastream.open_streams import topic as open_streams
 from transcode import hardware, hls
 from transcode.jobs import owner
 
@@ -79,7 +79,7 @@ async def close_all() -> None:
     await running.close_all()
     await hub.close_all()
     await states.close_all()
-    await sessions.close_all()
+    await open_streams.close_all()
     await recorders.close_all()
     await cameras.close_all()
     await videos.close_all()

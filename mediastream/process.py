@@ -1,43 +1,25 @@
-"""One child process: own group, drained stderr, bounded stop, reaped. The only file that makes children.
+"""One child process while it lives: own group, drained stderr, bounded stop, reaped.
 
-Three facts shape it:
-
-- A full stderr pipe stops a child for good, so stderr is always read, and only its tail kept.
-- Children must not outlive us, not even by kill -9, which runs no handler: `setpriv --pdeathsig KILL`
-  has the kernel end them. The signal is tied to the forking thread, hence the home loop (homeloop.py).
-- preexec_fn is unsafe beside threads (Python's subprocess documentation), so limits are set by programs that exec the
-  next one (limits.py): the pid stays the child's own.
+A full stderr pipe stops a child for good, so stderr is always read, and only its tail kept (tail.py). How it begins,
+and what ends it when we are killed: spawning.py.
 
 After kvmd's aioproc: TERM, a grace, KILL, reap; and whoever stops a child may be cancelled meanwhile.
 """
 
 import asyncio
-import ctypes
-import errno
-import logging
 import os
-import re
-import shutil
 import signal
-import subprocess
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from mediastream.limits import UNLIMITED, Limits, child_environment, guarded
+from mediastream import spawning
+from mediastream.limits import UNLIMITED, Limits
 from mediastream.pipe import Pipe
-
-logger = logging.getLogger(__name__)
-
-PIPE = asyncio.subprocess.PIPE
-DEVNULL = asyncio.subprocess.DEVNULL
-TAIL_LINES = 40
-LINE_BYTES = 500
-PR_SET_PDEATHSIG = 1  # prctl(2)
-DESCRIPTORS = 12  # to start a child takes nine, most of them for a moment
-_LINE_ENDS = re.compile(rb"[\r\n]+")
+from mediastream.spawning import PIPE
+from mediastream.tail import Tail
 
 # A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
 _reapers: dict[asyncio.Task[int], str] = {}
@@ -61,36 +43,6 @@ class ChildTimeout(Exception):
     """The child did not finish before its deadline, and was ended."""
 
 
-@contextmanager
-def _input(content: bytes | None) -> Iterator[int]:
-    """A descriptor to read `content` from: in memory, so that nobody has to feed a pipe while the child reads."""
-    if content is None:
-        yield DEVNULL
-        return
-    descriptor = os.memfd_create("stdin")
-    try:
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _output(wide: bool) -> Iterator[Pipe | None]:
-    """A pipe if one is wanted, whose other end the child has after this; closed if none was started."""
-    if not wide:
-        yield None
-        return
-    pipe = Pipe()
-    try:
-        yield pipe
-        pipe.handed_over()
-    except BaseException:
-        pipe.close()
-        raise
-
-
 class Child:
     """A running child. Make it with `spawn`, on the home loop; end it with `stop`, which is safe to repeat."""
 
@@ -98,7 +50,7 @@ class Child:
         self._process = process
         self._pipe = pipe
         self.name = name
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._tail = Tail()
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
         _reapers[self._reaper] = name
         self._reaper.add_done_callback(_reapers.pop)
@@ -122,38 +74,19 @@ class Child:
         without secrets; a program of ours needs its own.
         Shielded: a cancellation between fork and return would leave a child that nobody owns.
         """
-        starting = asyncio.ensure_future(cls._start(argv, limits, stdout, stdin, fed, wide, environment))
+
+        async def begin() -> Self:
+            process, pipe = await spawning.start(
+                argv, limits, stdout, stdin, fed=fed, wide=wide, environment=environment
+            )
+            return cls(process, os.path.basename(argv[0]), pipe)
+
+        starting: asyncio.Future[Self] = asyncio.ensure_future(begin())
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             starting.add_done_callback(_end_unwanted)
             raise
-
-    @classmethod
-    async def _start(
-        cls,
-        argv: Sequence[str],
-        limits: Limits,
-        stdout: int,
-        stdin: bytes | None,
-        fed: bool,
-        wide: bool,
-        environment: Mapping[str, str] | None,
-    ) -> Self:
-        # setpriv would start and then say 127, which looks like the program's own failure.
-        if shutil.which(argv[0]) is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-        _check_descriptors()
-        with _input(stdin) as source, _output(wide) as pipe:
-            process = await asyncio.create_subprocess_exec(
-                *guarded(argv, limits),
-                stdin=PIPE if fed else source,
-                stdout=stdout if pipe is None else pipe.child_end,
-                stderr=PIPE,
-                env=child_environment() if environment is None else dict(environment),
-                start_new_session=True,
-            )
-        return cls(process, os.path.basename(argv[0]), pipe)
 
     @property
     def pid(self) -> int:
@@ -165,8 +98,8 @@ class Child:
 
     @property
     def stderr(self) -> str:
-        """The last lines the child said, at most TAIL_LINES."""
-        return "\n".join(self._tail)
+        """The last lines the child said, at most tail.LINES."""
+        return str(self._tail)
 
     async def read(self, size: int) -> bytes:
         """Up to `size` bytes of stdout as soon as there are any; b"" at its end."""
@@ -232,31 +165,10 @@ class Child:
     async def _reap(self) -> int:
         stderr = self._process.stderr
         assert stderr is not None
-        rest = b""
         while chunk := await stderr.read(4096):
-            # A line cut in two would hide what last_words must recognise: an address with a password.
-            *lines, rest = _LINE_ENDS.split(rest + chunk)
-            for line in lines:
-                self._keep(line)
-            rest = rest[:LINE_BYTES]
-        self._keep(rest)
+            self._tail.feed(chunk)
+        self._tail.end()
         return await self._process.wait()
-
-    def _keep(self, line: bytes) -> None:
-        if line.strip():
-            self._tail.append(line[:LINE_BYTES].decode(errors="replace"))
-
-
-def _check_descriptors() -> None:
-    """Raises OSError (EMFILE, ENFILE) unless there are enough: uvloop, when it cannot open the next, loses for good
-    those it has opened for the child, and may say errno -1."""
-    opened: list[int] = []
-    try:
-        while len(opened) < DESCRIPTORS:
-            opened.append(os.open(os.devnull, os.O_RDONLY))
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
 
 
 def _end_unwanted(starting: "asyncio.Future[Any]") -> None:
@@ -286,28 +198,3 @@ async def run(
     finally:
         await child.stop()
     return Finished(returncode, bytes(said[:max_stdout]), child.stderr)
-
-
-def forks_die_with_us() -> None:
-    """Have the kernel kill each process that is forked from this one, and theirs, when its parent dies.
-
-    For a library that forks by itself: a kill -9 of one process ends all below it (prctl(2), PR_SET_PDEATHSIG).
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def in_child() -> None:
-        nonlocal parent
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-        parent = os.getpid()
-
-    os.register_at_fork(after_in_child=in_child)
-
-
-def detach(argv: Sequence[str]) -> None:
-    """Start `argv` to live on after this command has ended, with no terminal: for `--no-wait`."""
-    subprocess.Popen(
-        list(argv), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True, close_fds=True
-    ).returncode = 0  # not ours to wait for: init adopts it when this command ends

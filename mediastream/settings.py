@@ -35,7 +35,7 @@ INSTALLED_APPS = [
     "mediastream.live",
     "media_library",
     "transcode",
-    "mediastream.sessions",
+    "mediastream.open_streams",
     "django_q",
     "transcode.jobs",
     "django.contrib.admin",

@@ -6,7 +6,7 @@ after the last stream. Our own worker closes the latch in its handler. Under any
 installed is put behind one that closes the latch first; the server then stops as it would have.
 
 Where a server has no Python handler there is nothing to do: the signal ends the process, and its children with
-it (process.py). uWSGI handles signals in C and ends its threads without asking.
+it (spawning.py). uWSGI handles signals in C and ends its threads without asking.
 """
 
 import signal

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mediastream import drain, rows, watch
+from tests import topics
 from tests.media import BUNDLED, Clips
 
 
@@ -57,6 +58,13 @@ def no_watch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if "watched" not in request.fixturenames:
         monkeypatch.setattr(watch, "begin", lambda: None)
         monkeypatch.setattr(watch, "begin_at_home", lambda: None)
+
+
+@pytest.fixture
+def closed_after() -> Iterator[None]:
+    """For tests in which a view has begun to serve topics."""
+    yield
+    topics.close_topics()
 
 
 @pytest.fixture

@@ -11,20 +11,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from mediastream.limits import Limits
 from mediastream.live import jpeg
 from mediastream.live.command import Command, command
 from mediastream.live.facts import Facts, facts_of
 from mediastream.live.failures import CaptureFailed, Reason, of_ffmpeg, said
 from mediastream.live.frames import Frame, JpegSplitter
 from mediastream.live.http_capture import HttpCapture, open_http
+from mediastream.live.limits import LIMITS
 from mediastream.live.sources import DEVICE, TEST, Source
 from mediastream.live.terms import Terms
 from mediastream.process import Child
 
 READ = 256 * 1024  # bytes
-# FFmpeg's decoders allot what they are asked to; a 4K camera takes half a gigabyte, of addresses three.
-LIMITS = Limits(address_space=8 * 1024**3)
 _NO_SUCH_FORMAT = "Cannot find a proper format"
 HEADER_WAIT = 1.0  # seconds after the first picture for what was said of the input, which comes by another pipe
 

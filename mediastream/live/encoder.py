@@ -16,10 +16,10 @@ import ffmpeg
 
 from mediastream import streams
 from mediastream.ffmpeg import last_words
-from mediastream.limits import Limits
 from mediastream.live import matroska
 from mediastream.live.fmp4 import Fmp4Broken, Fmp4Parser, Fragment, Init
 from mediastream.live.frames import Frame
+from mediastream.live.limits import LIMITS
 from mediastream.process import Child
 
 READ = 256 * 1024  # bytes
@@ -29,7 +29,6 @@ STALLED = 6.0  # seconds it may give nothing while it is given pictures
 IN_FLIGHT = 8  # pictures it may be behind; then some are left out, as late ones are worth nothing
 NUDGE = 0.5  # seconds after which it gets another all the same: it may have thrown those away, as they were broken
 BITS = 0.2  # for each pixel of each picture, at most on the average of a second
-LIMITS = Limits(address_space=8 * 1024**3)
 MAX_PIXELS = 64 * 1024 * 1024
 
 

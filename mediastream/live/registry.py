@@ -31,7 +31,7 @@ _closing: set[asyncio.Task[None]] = set()  # of cameras that are no longer liste
 class MjpegBody(BroadcastBody):
     """multipart/x-mixed-replace, one part for each frame the viewer is quick enough to take.
 
-    It stays open while the camera fails, as its pictures then say so (camera.py).
+    It stays open while the camera fails, as its pictures then say so (audience.py).
     """
 
     closes_at_once = True
@@ -56,16 +56,16 @@ class MjpegBody(BroadcastBody):
         return MIXED_OPENING + frame.part.plain
 
     async def broadcast(self, sink: Sink) -> None:
-        with self._camera.feeding(self._viewer, sink):
+        with self._camera.audience.feeding(self._viewer, sink):
             await self._stands_still_or_over()
 
     async def _stands_still_or_over(self) -> None:
         over = asyncio.ensure_future(self._viewer.over())
         try:
             while not over.done():
-                seen = self._camera.offered
+                seen = self._camera.audience.offered
                 await asyncio.wait({over}, timeout=STANDSTILL)
-                if not over.done() and self._camera.offered is seen:
+                if not over.done() and self._camera.audience.offered is seen:
                     raise StreamCut(f"the camera has given no picture for {STANDSTILL:g} seconds")
         finally:
             over.cancel()
@@ -142,7 +142,7 @@ async def open_mjpeg(slug: str, terms: Terms, executable: str, fps: float | None
     opened = camera(slug, terms, executable)
     viewer = opened.join(fps)
     try:
-        await opened.picture(FIRST_FRAME)
+        await opened.latest.picture(FIRST_FRAME)
     except BaseException:
         opened.leave(viewer)
         raise
@@ -157,9 +157,9 @@ async def snapshot(slug: str, terms: Terms, executable: str, max_age: float | No
     """
     opened = camera(slug, terms, executable)
     async with watching(opened):
-        frame = await opened.picture(FIRST_FRAME, max_age)
+        frame = await opened.latest.picture(FIRST_FRAME, max_age)
         if max_age is None and opened.state is State.RECONNECTING:
-            frame = await opened.stand_in() or frame
+            frame = await opened.latest.stand_in() or frame
         return frame, opened.state
 
 

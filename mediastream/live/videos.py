@@ -84,7 +84,7 @@ async def open_video(slug: str, terms: Terms, executable: str) -> VideoBody:
     """A body for one viewer, with a keyframe at hand. Raises SourceFailed or EncoderFailed if there is none."""
     camera = registry.camera(slug, terms, executable)
     async with registry.watching(camera):
-        await camera.picture(registry.FIRST_FRAME)
+        await camera.latest.picture(registry.FIRST_FRAME)
         joined = feed(camera, executable)
         place = joined.join()
     try:

@@ -32,7 +32,8 @@ _logger = logging.getLogger(__name__)
 def descriptors_left() -> int:
     """How many more this process may open. Not tried out: meanwhile other threads would find none.
 
-    Since Linux 6.2 the folder's size is the number of its entries (proc_pid_fd(5)); to list it takes a descriptor.
+    Since Linux 6.2 the folder's size is the number of those in use (proc_pid_fd(5)). To list it takes one, and leaves
+    out what a thread that waits in accept(2) has taken for its next client.
     """
     try:
         used = os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd")) - 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +14,10 @@ from django.utils import timezone
 
 from media_library.chat import room_of
 from media_library.models import Media
-from mediastream import homeloop
 from mediastream.chat import rooms, saying, topic
 from mediastream.chat.models import LONGEST, Message, Mute
 from mediastream.chat.saying import MOST, cleaned
 from mediastream.errors import BadInput, Unknown
-from mediastream.feeds import hub, running
 from mediastream.live.chat import room_of as room_of_camera
 from mediastream.live.models import Camera
 from tests.access_table import MAY_SEE, MAY_SEE_CAMERA, ROLES, SIGNED_OUT, VISIBILITIES
@@ -33,11 +30,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def closed_after() -> Iterator[None]:
+def static_files(closed_after: None) -> None:
     collect_static()
-    yield
-    homeloop.call(running.close_all(), 10)
-    homeloop.call(hub.close_all(), 10)
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from mediastream import process
+from mediastream import process, spawning
 from mediastream.limits import Limits
-from mediastream.process import LINE_BYTES, TAIL_LINES, Child, ChildTimeout
+from mediastream.process import Child, ChildTimeout
+from mediastream.tail import LINE_BYTES, LINES
 from tests.exhaustion import descriptors_left, open_descriptors
 
 DEADLINE = 20.0  # seconds; generous, as the machine may be busy
@@ -149,7 +150,7 @@ async def test_stderr_is_drained_and_only_its_tail_kept() -> None:
     ended = await process.run(python(code), DEADLINE)
     assert ended.returncode == 0
     lines = ended.stderr.splitlines()
-    assert [line[:11] for line in lines] == [f"line {n:06}" for n in range(100_000 - TAIL_LINES, 100_000)]
+    assert [line[:11] for line in lines] == [f"line {n:06}" for n in range(100_000 - LINES, 100_000)]
     assert {len(line) for line in lines} == {102}
 
 
@@ -390,7 +391,7 @@ def test_the_servers_own_loop_sees_the_same() -> None:
 async def test_detached_work_outlives_its_starter(tmp_path: Path) -> None:
     """`--no-wait` goes on after the command: not in our group, without our terminal."""
     note = tmp_path / "done"
-    process.detach(python(f"import os; open({str(note)!r}, 'x').write(str(os.getsid(0) != {os.getsid(0)}))"))
+    spawning.detach(python(f"import os; open({str(note)!r}, 'x').write(str(os.getsid(0) != {os.getsid(0)}))"))
     async with asyncio.timeout(DEADLINE):
         while not (note.exists() and note.read_text()):
             await asyncio.sleep(0.01)
@@ -408,14 +409,14 @@ def test_a_child_for_which_no_descriptors_are_left_costs_none() -> None:
         await attempt()
         await asyncio.sleep(0.1)
         before = open_descriptors()
-        for left in range(process.DESCRIPTORS):
+        for left in range(spawning.DESCRIPTORS):
             with descriptors_left(left):
                 with pytest.raises(OSError, match="Too many open files") as raised:
                     await attempt()
                 assert raised.value.errno == errno.EMFILE
             await asyncio.sleep(0.05)
             assert open_descriptors() == before
-        with descriptors_left(process.DESCRIPTORS):
+        with descriptors_left(spawning.DESCRIPTORS):
             await attempt()
 
     uvloop.run(attempts())

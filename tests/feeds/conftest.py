@@ -1,10 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from mediastream import homeloop
 from mediastream.feeds import hub, relay, running
+from tests.topics import close_topics
 
 
 @pytest.fixture
@@ -23,18 +24,9 @@ async def serving() -> AsyncIterator[None]:
 def close_what_serves() -> None:
     """What a view of another test has begun, on the home loop or on one that has ended."""
     if hub.serves():
-        homeloop.call(running.close_all(), 10)
-        homeloop.call(hub.close_all(), 10)
+        close_topics()
     hub._serving = hub._member = None
     running._running.clear()
     running._ending.clear()
     for left in relay._folder().glob("*.sock"):
         left.unlink()
-
-
-@pytest.fixture
-def closed_after() -> Iterator[None]:
-    """For tests in which a view has begun to serve, on the home loop of a process without one."""
-    yield
-    homeloop.call(running.close_all(), 10)
-    homeloop.call(hub.close_all(), 10)

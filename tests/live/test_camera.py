@@ -12,13 +12,14 @@ import pytest
 
 from mediastream import drain
 from mediastream.errors import SourceFailed
-from mediastream.live import camera as cameras
-from mediastream.live import capture, jpeg, rhythm
+from mediastream.live import audience, capture, jpeg, producer, rhythm
 from mediastream.live.camera import Camera
 from mediastream.live.command import Command
 from mediastream.live.condition import State
 from mediastream.live.failures import Reason
 from mediastream.live.frames import Frame, JpegSplitter
+from mediastream.live.latest import Latest
+from mediastream.live.producer import Producer
 from mediastream.live.terms import Terms
 from mediastream.live.viewer import Viewer
 from tests.live.test_frames import make_jpegs
@@ -67,7 +68,7 @@ async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "BACKOFF", (0.02, 0.05))
+    monkeypatch.setattr(producer, "BACKOFF", (0.02, 0.05))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -175,8 +176,8 @@ async def test_identical_pictures_are_left_out_but_for_one_a_second(make: Make) 
     assert second is not None
     assert first.jpeg == second.jpeg
     assert 0.9 < second.captured - first.captured < DEADLINE, "with its new time"
-    assert still.latest is not None
-    assert still.latest.captured > first.captured
+    assert still.latest.frame is not None
+    assert still.latest.frame.captured > first.captured
 
 
 async def test_identical_pictures_are_sent_unless_it_is_asked_otherwise(make: Make) -> None:
@@ -192,7 +193,7 @@ async def test_copied_pictures_are_limited_too(make: Make, monkeypatch: pytest.M
     viewer = camera.join()
     began = time.monotonic()
     await take(viewer)
-    await until(lambda: camera.facts is not None and camera.facts.copied)
+    await until(lambda: (facts := camera.condition.facts) is not None and facts.copied)
     for _ in range(5):
         await take(viewer)
     assert time.monotonic() - began > 0.5, "five a second"
@@ -208,7 +209,7 @@ async def test_the_source_rests_a_linger_after_the_last_viewer(make: Make) -> No
     camera.leave(two)
     camera.leave(two)
     await until(lambda: gone(pid))
-    assert camera.latest is None
+    assert camera.latest.frame is None
     again = camera.join()
     assert (await frame_of(again))[0] != pid
 
@@ -216,7 +217,7 @@ async def test_the_source_rests_a_linger_after_the_last_viewer(make: Make) -> No
 async def test_a_camera_that_is_kept_on_runs_without_viewers(make: Make) -> None:
     camera = make(STEADY)
     camera.keep(True)
-    frame = await camera.picture(DEADLINE)
+    frame = await camera.latest.picture(DEADLINE)
     pid, _ = numbers(frame)
     viewer = camera.join()
     assert (await frame_of(viewer))[0] == pid, "the last picture is there at once"
@@ -251,16 +252,16 @@ async def test_a_viewer_who_came_and_went_before_the_first_picture(make: Make) -
 async def test_the_first_frame_is_waited_for(make: Make) -> None:
     camera = make(STEADY)
     camera.join()
-    frame = await camera.picture(DEADLINE)
+    frame = await camera.latest.picture(DEADLINE)
     assert frame.jpeg.startswith(b"\xff\xd8")
-    assert (await camera.picture(DEADLINE)).captured >= frame.captured
+    assert (await camera.latest.picture(DEADLINE)).captured >= frame.captured
 
 
 async def test_a_source_that_fails_says_why_and_no_password(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     camera = make(FAILING)
     camera.join()
     with pytest.raises(SourceFailed, match="401 Unauthorized") as caught:
-        await camera.picture(DEADLINE)
+        await camera.latest.picture(DEADLINE)
     assert caught.value.status == 503
     assert caught.value.headers["Retry-After"]
     assert "hush" not in caught.value.detail + caplog.text
@@ -270,7 +271,7 @@ async def test_no_picture_in_time_is_a_failure_too(make: Make) -> None:
     camera = make("import time; time.sleep(60)")
     camera.join()
     with pytest.raises(SourceFailed, match="in time"):
-        await camera.picture(0.1)
+        await camera.latest.picture(0.1)
 
 
 async def test_a_program_that_cannot_start_is_a_failure_with_its_reason(
@@ -281,7 +282,7 @@ async def test_a_program_that_cannot_start_is_a_failure_with_its_reason(
     camera = Camera("cam", Terms("test-pattern", 5, "public"), "ffmpeg", LINGER)
     camera.join()
     with pytest.raises(SourceFailed, match="cannot be started: No such file"):
-        await camera.picture(DEADLINE)
+        await camera.latest.picture(DEADLINE)
     await camera.close()
 
 
@@ -294,11 +295,11 @@ async def test_a_silent_source_is_started_again(
     first, _ = await frame_of(viewer)
     states = set()
     async with asyncio.timeout(DEADLINE):
-        while camera.failure is None:
+        while camera.latest.failure is None:
             states.add(camera.state)
             await asyncio.sleep(0.01)
-    assert camera.failure is not None
-    assert camera.failure.reason is Reason.TIMED_OUT
+    assert camera.latest.failure is not None
+    assert camera.latest.failure.reason is Reason.TIMED_OUT
     assert State.LATE in states
     while (frame := await take(viewer)) is not None and (b"%d " % first) in frame.jpeg:
         pass
@@ -311,7 +312,7 @@ async def test_too_large_a_picture_ends_the_run(make: Make, monkeypatch: pytest.
     camera = make(STEADY)
     camera.join()
     with pytest.raises(SourceFailed, match="over 10 bytes"):
-        await camera.picture(DEADLINE)
+        await camera.latest.picture(DEADLINE)
 
 
 async def test_a_source_that_ends_is_opened_again_for_its_viewers(make: Make, quick_retries: None) -> None:
@@ -327,15 +328,15 @@ async def test_viewers_stay_while_the_source_fails_and_see_that_it_does(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen picture would look live, and a stream that broke off tells nothing."""
-    monkeypatch.setattr(cameras, "BACKOFF", (60.0, 60.0))
-    monkeypatch.setattr(cameras, "ANNOUNCE", 0.05)
+    monkeypatch.setattr(producer, "BACKOFF", (60.0, 60.0))
+    monkeypatch.setattr(audience, "ANNOUNCE", 0.05)
     shown = make_jpegs()
     camera = make(pictures_and_out(shown))
     viewer = camera.join()
     real = await take(viewer)
-    await until(lambda: camera.failure is not None)
+    await until(lambda: camera.latest.failure is not None)
     assert camera.state is State.RECONNECTING
-    last = camera.latest
+    last = camera.latest.frame
     assert real is not None
     assert last is not None
     seen = []
@@ -353,8 +354,8 @@ async def test_viewers_stay_while_the_source_fails_and_see_that_it_does(
 
 
 async def test_a_source_that_comes_back_is_live_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "BACKOFF", (0.5, 0.5))
-    monkeypatch.setattr(cameras, "ANNOUNCE", 0.05)
+    monkeypatch.setattr(producer, "BACKOFF", (0.5, 0.5))
+    monkeypatch.setattr(audience, "ANNOUNCE", 0.05)
     camera = make(pictures_and_out(make_jpegs()))
     viewer = camera.join()
     states = []
@@ -365,17 +366,17 @@ async def test_a_source_that_comes_back_is_live_again(make: Make, monkeypatch: p
                 states.append(camera.state)
     assert states[0] is State.LIVE
     assert set(states) == {State.LIVE, State.RECONNECTING}
-    assert camera.last_failure is not None
+    assert camera.latest.last_failure is not None
 
 
 async def test_nothing_is_drawn_for_nobody(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "ANNOUNCE", 0.01)
+    monkeypatch.setattr(audience, "ANNOUNCE", 0.01)
     camera = make(pictures_and_out(make_jpegs()[:1]), linger=60.0)
     viewer = camera.join()
     await take(viewer)
     camera.leave(viewer)
-    await until(lambda: camera.failure is not None)
-    monkeypatch.setattr(cameras.Camera, "stand_in", None)
+    await until(lambda: camera.latest.failure is not None)
+    monkeypatch.setattr(Latest, "stand_in", None)
     await asyncio.sleep(0.1)
     assert camera._capturing is not None
     assert not camera._capturing.done()
@@ -383,7 +384,7 @@ async def test_nothing_is_drawn_for_nobody(make: Make, monkeypatch: pytest.Monke
 
 async def test_a_picture_that_stands_is_sent_again_now_and_then(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A still every minute: proxies end what sends nothing for as long."""
-    monkeypatch.setattr(cameras, "KEEPALIVE", 0.1)
+    monkeypatch.setattr(audience, "KEEPALIVE", 0.1)
     viewer = make(ONE).join()
     frames = [await take(viewer) for _ in range(3)]
     assert frames[0] is frames[1] is frames[2]
@@ -392,26 +393,26 @@ async def test_a_picture_that_stands_is_sent_again_now_and_then(make: Make, monk
 async def test_how_old_a_picture_may_be(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = make(ONE)
     camera.join()
-    first = await camera.picture(DEADLINE)
-    assert await camera.picture(DEADLINE, max_age=60.0) is first
+    first = await camera.latest.picture(DEADLINE)
+    assert await camera.latest.picture(DEADLINE, max_age=60.0) is first
     with pytest.raises(SourceFailed, match="in time"):
-        await camera.picture(0.2, max_age=0.0)
+        await camera.latest.picture(0.2, max_age=0.0)
     steady = make(STEADY)
     steady.join()
     asked = time.time()
     for _ in range(3):
-        assert (await steady.picture(DEADLINE, max_age=0.0)).captured >= asked
+        assert (await steady.latest.picture(DEADLINE, max_age=0.0)).captured >= asked
 
 
 async def test_an_old_picture_is_not_given_while_the_source_fails(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "BACKOFF", (60.0, 60.0))
+    monkeypatch.setattr(producer, "BACKOFF", (60.0, 60.0))
     camera = make(pictures_and_out(make_jpegs()[:1]))
     camera.join()
-    last = await camera.picture(DEADLINE)
-    await until(lambda: camera.failure is not None)
-    assert await camera.picture(DEADLINE) is last
+    last = await camera.latest.picture(DEADLINE)
+    await until(lambda: camera.latest.failure is not None)
+    assert await camera.latest.picture(DEADLINE) is last
     with pytest.raises(SourceFailed):
-        await camera.picture(DEADLINE, max_age=0.0)
+        await camera.latest.picture(DEADLINE, max_age=0.0)
 
 
 async def test_conditions(make: Make, quick_retries: None) -> None:
@@ -436,9 +437,9 @@ async def test_a_failure_that_stays_is_logged_once(
     camera.join()
     seen = 0
     while seen < 4:
-        camera._news.clear()
+        camera.latest._news.clear()
         async with asyncio.timeout(DEADLINE):
-            await camera._news.wait()
+            await camera.latest._news.wait()
         seen += 1
     assert len([line for line in caplog.messages if "401" in line]) == 1
 
@@ -446,10 +447,10 @@ async def test_a_failure_that_stays_is_logged_once(
 async def test_a_camera_that_cannot_go_on_ends_its_viewers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of ours: better a stream that ends than one that waits for ever."""
 
-    async def broken(_: Camera) -> None:
+    async def broken(_: Producer) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(Camera, "_run_source", broken)
+    monkeypatch.setattr(Producer, "_run_source", broken)
     camera = make(STEADY)
     assert await take(camera.join()) is None
     assert camera.closed
@@ -469,7 +470,7 @@ async def test_the_end_ends_the_viewers(make: Make) -> None:
     await until(lambda: gone(pid))
     assert await take(camera.join()) is None
     with pytest.raises(SourceFailed, match="stopping"):
-        await camera.picture(DEADLINE)
+        await camera.latest.picture(DEADLINE)
 
 
 async def test_a_drain_ends_the_viewers(make: Make) -> None:

@@ -9,24 +9,26 @@ import pytest
 from django.test import Client
 
 from mediastream import homeloop
-from mediastream.feeds import activity, hub, running
+from mediastream.feeds import activity, hub
 from mediastream.feeds.models import Topic
 from mediastream.live import registry, topic, videos
 from mediastream.live.condition import Condition, State
 from mediastream.live.models import Camera
 from mediastream.live.terms import Terms
 from tests.core.test_wsgi import Call
-from tests.media_library.conftest import client_of, make_visitor
+from tests.media_library.conftest import client_of, collect_static, make_visitor
+from tests.topics import lines_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def closed_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def told_often(closed_after: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    collect_static()
     monkeypatch.setattr(topic, "LOOK_EVERY", 0.02)
     monkeypatch.setattr(activity, "_told", {})
     yield
-    for close in (running.close_all, hub.close_all, topic.close_all, registry.close_all, videos.close_all):
+    for close in (topic.close_all, registry.close_all, videos.close_all):
         homeloop.call(close(), 10)
 
 
@@ -36,8 +38,7 @@ def yard() -> Camera:
 
 
 def told(call: Call) -> Iterator[dict[str, Any]]:
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
-    return (line["data"] for line in lines if line["event"] == "message")
+    return (line["data"] for line in lines_of(call) if line["event"] == "message")
 
 
 def test_a_camera_that_is_watched(yard: Camera) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mediastream.live import camera as cameras
-from mediastream.live import http_capture, jpeg, rhythm
+from mediastream.live import audience, http_capture, jpeg, producer, rhythm
 from mediastream.live.camera import Camera
 from mediastream.live.failures import Reason
 from mediastream.live.terms import Terms
@@ -32,8 +31,8 @@ NOISE = random.Random(1).randbytes(256 * 1024)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "BACKOFF", (0.05, 0.1))
-    monkeypatch.setattr(cameras, "ANNOUNCE", 0.1)
+    monkeypatch.setattr(producer, "BACKOFF", (0.05, 0.1))
+    monkeypatch.setattr(audience, "ANNOUNCE", 0.1)
     monkeypatch.setattr(http_capture, "PATIENCE", 1.0)
     monkeypatch.setattr(rhythm, "STALL", 1.0)
 
@@ -67,9 +66,9 @@ async def well(viewer: Viewer, pictures: list[bytes], count: int = 3) -> None:
 
 
 async def failed(camera: Camera, reason: Reason) -> None:
-    while camera.last_failure is None:
+    while camera.latest.last_failure is None:
         await asyncio.sleep(0.01)
-    assert camera.last_failure.reason is reason, camera.last_failure
+    assert camera.latest.last_failure.reason is reason, camera.latest.last_failure
 
 
 async def hangs(it: Exchange) -> None:
@@ -148,7 +147,7 @@ async def test_a_fault_over_http(
         assert psutil.Process().memory_info().rss - before < GROWTH
         served.script = lambda it: it.stream(JPEGS)
         await well(viewer, JPEGS)
-        assert camera.failure is None
+        assert camera.latest.failure is None
         served.drop()  # what still hangs there is no task of the camera's
 
 
@@ -162,7 +161,7 @@ async def test_half_pictures_between_whole_ones_are_left_out() -> None:
 
     async with source(mixed) as served, watched(served.url, "no-ffmpeg") as (camera, viewer):
         await well(viewer, [JPEGS[1]])
-        assert camera.last_failure is None
+        assert camera.latest.last_failure is None
 
 
 async def test_pictures_may_change_their_size(tmp_path: Path) -> None:
@@ -174,7 +173,7 @@ async def test_pictures_may_change_their_size(tmp_path: Path) -> None:
     ):
         await well(viewer, [JPEGS[0]])
         await well(viewer, [large])
-        assert camera.last_failure is None
+        assert camera.latest.last_failure is None
 
 
 async def test_h264_may_change_its_size(ffmpeg_executable: str, tmp_path: Path) -> None:
@@ -192,7 +191,7 @@ async def test_h264_may_change_its_size(ffmpeg_executable: str, tmp_path: Path) 
             frame = await viewer.take()
             assert frame is not None
             assert jpeg.size(frame.jpeg) == (160, 120)
-        assert camera.last_failure is None
+        assert camera.latest.last_failure is None
 
 
 class Hostile(RtspServer):
@@ -219,7 +218,7 @@ async def new(viewer: Viewer, camera: Camera, since: float) -> None:
     while True:
         frame = await viewer.take()
         assert frame is not None
-        if frame is camera.latest and frame.captured > since:
+        if frame is camera.latest.frame and frame.captured > since:
             return
 
 
@@ -244,7 +243,7 @@ async def test_a_fault_over_rtsp(ffmpeg_executable: str, tmp_path: Path, fault: 
             await asyncio.sleep(1.0)
             served.spoilt = False
         assert psutil.Process().memory_info().rss - before < GROWTH
-        spoilt = camera.latest.captured if camera.latest is not None else 0.0
+        spoilt = camera.latest.frame.captured if camera.latest.frame is not None else 0.0
         await new(viewer, camera, spoilt)
 
 

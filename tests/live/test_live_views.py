@@ -17,7 +17,7 @@ from django.test import AsyncClient, Client
 from PIL import Image
 
 from mediastream import drain, homeloop
-from mediastream.live import camera, encoder, registry, videos
+from mediastream.live import encoder, producer, registry, videos
 from mediastream.live.models import Camera
 from tests.media import Clips
 from tests.media_library.conftest import child_pids, client_of, collect_static, make_visitor
@@ -111,7 +111,7 @@ def test_head_tells_how_the_camera_is(client: Client) -> None:
 
 def test_a_snapshot_of_a_camera_that_has_failed_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the picture and in its head; who wants a new one alone gets none."""
-    monkeypatch.setattr(camera, "BACKOFF", (60.0, 60.0))
+    monkeypatch.setattr(producer, "BACKOFF", (60.0, 60.0))
     make_camera()
     before = child_pids()
     live = client.get("/live/yard/snapshot.jpg")

@@ -62,13 +62,13 @@ async def test_cameras_that_are_always_on(monkeypatch: pytest.MonkeyPatch) -> No
     registry.serve()
     await registry.keep_on({"yard": TERMS, "door": TERMS}, "ffmpeg")
     yard, door = (registry.camera(slug, TERMS, "ffmpeg") for slug in ("yard", "door"))
-    await until(lambda: yard.latest is not None and door.latest is not None)
+    await until(lambda: yard.latest.frame is not None and door.latest.frame is not None)
     await registry.keep_on({"yard": OTHERS[0]}, "ffmpeg")
     assert yard.closed
     changed = registry.camera("yard", OTHERS[0], "ffmpeg")
-    await until(lambda: changed.latest is not None and door.state is State.RESTING)
+    await until(lambda: changed.latest.frame is not None and door.state is State.RESTING)
     by_a_viewer = registry.camera("yard", OTHERS[1], "ffmpeg")
-    await until(lambda: by_a_viewer.latest is not None)
+    await until(lambda: by_a_viewer.latest.frame is not None)
     async with asyncio.timeout(DEADLINE):
         await registry.close_all()
     await registry.keep_on({"yard": TERMS}, "ffmpeg")

@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
 from mediastream import process
@@ -28,6 +30,7 @@ from mediastream.live.terms import Terms
 from mediastream.live.video import Feed
 from tests.live.test_camera import gone, until
 from tests.media import BUNDLED
+from tests.media_library.conftest import child_pids
 
 DEADLINE = 30.0
 LINGER = 0.05
@@ -168,6 +171,20 @@ async def test_all_share_one_encoder_and_one_capture(make: Make, steady: str) ->
     assert feed.subscribers == 3
 
 
+async def test_both_ffmpegs_can_write_no_file_and_run_for_as_long_as_they_like(make: Make, steady: str) -> None:
+    before = child_pids()
+    feed = make(steady)
+    feed.join()
+    await feed.ready(DEADLINE)
+    ours = child_pids() - before
+    assert len(ours) == 2
+    for pid in ours:
+        limits = psutil.Process(pid).rlimit
+        assert limits(psutil.RLIMIT_FSIZE) == limits(psutil.RLIMIT_CORE) == (0, 0)
+        assert limits(psutil.RLIMIT_CPU) == resource.getrlimit(resource.RLIMIT_CPU)
+        assert limits(psutil.RLIMIT_AS) == (8 * 1024**3, 8 * 1024**3)
+
+
 async def test_a_late_one_gets_the_whole_group_at_once(make: Make, steady: str) -> None:
     feed = make(steady)
     early = feed.join()
@@ -276,17 +293,18 @@ async def test_an_ffmpeg_without_the_encoder_is_told_of_and_tried_again(
 ) -> None:
     monkeypatch.setattr(video, "BACKOFF", (0.02, 0.05))
     tries = tmp_path / "tries"
-    code = f"open({str(tries)!r}, 'a').write('x'); import sys; sys.exit(\"[fatal] Unknown encoder 'libx264'\")"
+    tries.mkdir()
+    code = f"import os, sys; os.mknod(f'{tries}/{{os.getpid()}}'); sys.exit(\"[fatal] Unknown encoder 'libx264'\")"
     feed = make(steady, script(tmp_path, code))
     place = feed.join()
     with pytest.raises(EncoderFailed, match=r"cannot be made now: .*Unknown encoder 'libx264'"):
         await feed.ready(DEADLINE)
-    await until(lambda: tries.read_text() > "xx")
+    await until(lambda: len(os.listdir(tries)) > 2)
     feed.leave(place)
     await until(lambda: feed._running is None)
-    tried = tries.read_text()
+    tried = os.listdir(tries)
     await asyncio.sleep(0.2)
-    assert tries.read_text() == tried
+    assert os.listdir(tries) == tried
 
 
 async def test_an_ffmpeg_that_is_not_there(make: Make, steady: str) -> None:

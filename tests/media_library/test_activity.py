@@ -1,34 +1,22 @@
 """What goes on is told to anybody: so nothing of what is not public, and nothing of it once it no longer is."""
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from media_library.models import Media
-from mediastream import homeloop
-from mediastream.feeds import hub, running
 from mediastream.feeds.models import Topic
 from tests.core.test_wsgi import Call
 from tests.media_library.conftest import client_of, make_media, make_visitor
+from tests.topics import lines_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def activity() -> Iterator[None]:
+def activity(closed_after: None) -> None:
     Topic.objects.get_or_create(name="activity", defaults={"visibility": "public"})
-    yield
-    homeloop.call(running.close_all(), 10)
-    homeloop.call(hub.close_all(), 10)
-
-
-def lines_of(call: Call) -> Iterator[dict[str, Any]]:
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
-    assert next(lines)["event"] == "open"
-    return lines
 
 
 def test_a_page_that_is_opened_is_told_once_and_of_public_items_alone() -> None:

@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 from media_library import ingest
 from media_library.models import Media, State
 from media_library.probe import ProbeFailed
-from mediastream import process
+from mediastream import spawning
 from mediastream.bus import Lease
 from mediastream.environment import ROOT
 from tests.media import Clips
@@ -31,7 +31,7 @@ def run(name: str, *arguments: object) -> list[str]:
 @pytest.fixture
 def detached(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     recorded: list[list[str]] = []
-    monkeypatch.setattr(process, "detach", recorded.append)
+    monkeypatch.setattr(spawning, "detach", recorded.append)
     return recorded
 
 

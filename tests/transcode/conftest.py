@@ -8,7 +8,7 @@ from django.conf import LazySettings
 
 from mediastream import homeloop
 from tests.media_library.conftest import child_pids
-from transcode import hls, registry
+from transcode import fallback, hls, registry
 
 
 @pytest.fixture
@@ -29,3 +29,4 @@ def forget() -> None:
     hls.sessions.cache_clear()
     hls._sources.clear()
     hls._works.clear()
+    fallback.forget()

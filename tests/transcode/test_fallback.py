@@ -5,7 +5,6 @@ import asyncio
 import base64
 import io
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,36 +14,21 @@ from asgiref.sync import sync_to_async
 from django.conf import LazySettings
 from django.test import AsyncClient, Client
 
-from mediastream import homeloop
 from mediastream.errors import Busy, TranscodeFailed
 from tests.browser import chromium
 from tests.media import BUNDLED, Clips
-from tests.media_library.conftest import child_pids, client_of, collect_static, make_clip, make_visitor
+from tests.media_library.conftest import client_of, collect_static, make_clip, make_visitor
 from tests.transcode.assembled import fetch, largest_gap, playlist, timeline
-from tests.transcode.conftest import forget
-from transcode import fallback, hardware, hls, registry, session
+from transcode import fallback, hardware, hls, session
 from transcode.encoders import BY_NAME, SOFTWARE, Encoder
 from transcode.registry import Silent
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_hls")]
 # Its pictures are of another kind than those of software, and are decoded by its own description alone.
 CARD = replace(
     BY_NAME["nvenc"], codec="libx264", options=(("preset", "ultrafast"), ("profile:v", "baseline"), ("forced-idr", 1))
 )
 NONE = replace(CARD, codec="h264_none")
-
-
-@pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, settings: LazySettings) -> Iterator[None]:
-    settings.TRANSCODE_CACHE = tmp_path / "cache"
-    forget()
-    before = child_pids()
-    yield
-    homeloop.call(hls.close_all(), 20)
-    assert registry.running() == 0
-    assert child_pids() <= before
-    forget()
-    fallback.forget()
 
 
 @pytest.fixture

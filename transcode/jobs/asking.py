@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from media_library.models import Media
-from mediastream import process
+from mediastream import spawning
 from mediastream.bus import Lease
 from mediastream.environment import ROOT
 from transcode.decision import texts
@@ -36,7 +36,7 @@ def probes(sender: type[Media], items: Iterable[Media], **_: Any) -> None:
     for media in items:
         queueing.enqueue(Kind.PROBE, media)
     if not worker_runs():
-        process.detach([sys.executable, str(ROOT / "manage.py"), "job_worker", "--until-done"])
+        spawning.detach([sys.executable, str(ROOT / "manage.py"), "job_worker", "--until-done"])
 
 
 def worker_runs() -> bool:

@@ -1,7 +1,7 @@
 """The job worker as a serving process's child: started, watched, started again, ended with it. On the home loop.
 
 One for each data folder, whoever serves it: the worker holds a lease, and while another has that, this process looks
-from time to time whether it is free. A worker dies with its server even by kill -9 (process.py), and what it ran is
+from time to time whether it is free. A worker dies with its server even by kill -9 (spawning.py), and what it ran is
 queued again when the next one starts.
 """
 

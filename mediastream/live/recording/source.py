@@ -23,13 +23,13 @@ class CameraPieces:
         while (found := await self._place.take()) is not None:
             if not isinstance(found, Encoded):
                 self._init = found.data
-            elif self._camera.failure is None:
+            elif self._camera.latest.failure is None:
                 fragment = found.fragment
                 return Piece(self._init, fragment.data, fragment.decode_time, fragment.duration, found.shown)
         return None
 
     def trouble(self) -> str:
-        return str(self._camera.failure or self._feed.failure or "no picture comes")
+        return str(self._camera.latest.failure or self._feed.failure or "no picture comes")
 
 
 @asynccontextmanager

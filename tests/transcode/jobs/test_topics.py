@@ -1,32 +1,16 @@
 """What is told of jobs, and to whom."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from mediastream import homeloop
-from mediastream.feeds import hub, running
 from tests.core.test_wsgi import Call
 from tests.media_library.conftest import client_of, make_media, make_visitor
+from tests.topics import lines_of
 from transcode.jobs import queueing, topics
 from transcode.jobs.models import Job, Kind, State
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def closed_after() -> Iterator[None]:
-    yield
-    homeloop.call(running.close_all(), 10)
-    homeloop.call(hub.close_all(), 10)
-
-
-def lines_of(call: Call) -> Iterator[dict[str, Any]]:
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
-    assert next(lines)["event"] == "open"
-    return lines
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("closed_after")]
 
 
 def test_an_items_job_from_its_beginning_to_its_end() -> None:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from media_library.storage import sweep_temporary
-from mediastream import process
+from mediastream import forks
 from mediastream.bus import Lease
 from transcode.jobs import queueing
 
@@ -61,7 +61,7 @@ def serve() -> bool:
     lease = Lease.take(queueing.LEASE)
     if lease is None:
         return False
-    process.forks_die_with_us()
+    forks.die_with_us()
     sweep_temporary()
     queueing.recover()
     connections.close_all()

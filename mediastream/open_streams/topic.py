@@ -13,9 +13,9 @@ from mediastream import streams
 from mediastream.feeds import families, hub
 from mediastream.feeds.events import Event
 from mediastream.feeds.terms import Policy, Terms
+from mediastream.open_streams import listing
+from mediastream.open_streams.listing import Names, Seen
 from mediastream.request_threads import shared_threads
-from mediastream.sessions import listing
-from mediastream.sessions.listing import Names, Seen
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """The open streams, as an administrator is told of them, and ended by one."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,25 +9,23 @@ from django.db import OperationalError
 from django.test import Client
 
 from mediastream import homeloop, streams
-from mediastream.feeds import hub, running
 from mediastream.live.models import Camera
-from mediastream.sessions import listing, topic
-from mediastream.sessions.listing import MOST, Names, Seen
+from mediastream.open_streams import listing, topic
+from mediastream.open_streams.listing import MOST, Names, Seen
 from mediastream.streams import Label, Stream
 from tests.core.test_wsgi import Call
 from tests.media_library.conftest import client_of, collect_static, make_media, make_visitor
+from tests.topics import lines_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def closed_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def told_often(closed_after: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     collect_static()
     monkeypatch.setattr(streams, "_open", set())
     monkeypatch.setattr(topic, "EVERY", 0.05)
     yield
-    homeloop.call(running.close_all(), 10)
-    homeloop.call(hub.close_all(), 10)
     homeloop.call(topic.close_all(), 10)
 
 
@@ -69,8 +66,7 @@ def test_the_topic_and_the_button() -> None:
     homeloop.call(opened(Label("mjpeg", "yard")), 10)
     client = client_of(boss)
     call = Call("/feeds/sessions/stream", HTTP_COOKIE=f"sessionid={client.cookies['sessionid'].value}")
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
-    assert next(lines)["event"] == "open"
+    lines = lines_of(call)
 
     def next_told() -> Any:
         return next(line["data"] for line in lines if line["event"] == "message")
@@ -121,7 +117,7 @@ def test_without_a_database_they_are_told_of_by_their_ids(monkeypatch: pytest.Mo
     homeloop.call(opened(Label("mjpeg", "yard")), 10)
     session = client_of(make_visitor("superuser")).cookies["sessionid"].value
     call = Call("/feeds/sessions/stream", HTTP_COOKIE=f"sessionid={session}")
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
+    lines = lines_of(call)
     told = next(line["data"] for line in lines if line["event"] == "message")
     assert [line["title"] for line in told["streams"]] == ["yard"]
     call.close()
@@ -140,7 +136,7 @@ def test_a_fault_is_logged_and_the_next_look_is_told(
     monkeypatch.setattr(listing, "told", broken_once)
     session = client_of(make_visitor("superuser")).cookies["sessionid"].value
     call = Call("/feeds/sessions/stream", HTTP_COOKIE=f"sessionid={session}")
-    lines = (json.loads(line) for chunk in call.result for line in chunk.splitlines() if line)
+    lines = lines_of(call)
     assert "open" in next(line["data"] for line in lines if line["event"] == "message")
     assert "a fault" in caplog.text
     call.close()

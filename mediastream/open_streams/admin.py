@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from mediastream import homeloop, streams
 from mediastream.access import is_administrator
 from mediastream.errors import MethodNotAllowed, Unknown
-from mediastream.sessions.models import OpenStream
+from mediastream.open_streams.models import OpenStream
 
 DEADLINE = 5.0  # seconds a request waits for the home loop
 
