@@ -10,6 +10,7 @@ LIMITS = Limits(
     # FFmpeg's decoders allot what they are asked to; a 4K camera takes half a gigabyte, of addresses three.
     address_space=8 * 1024**3,
     # What it gives goes through pipes, to which this does not apply; recordings are written by us. So whatever a
-    # camera's stream talks it into, it can fill no disk.
-    file_size=0,
+    # camera's stream talks it into, it can fill no disk. Not 0, as drivers of graphics cards keep a cache on the disk,
+    # and whoever writes past this is killed.
+    file_size=64 * 1024**2,
 )

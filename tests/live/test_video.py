@@ -171,7 +171,7 @@ async def test_all_share_one_encoder_and_one_capture(make: Make, steady: str) ->
     assert feed.subscribers == 3
 
 
-async def test_both_ffmpegs_can_write_no_file_and_run_for_as_long_as_they_like(make: Make, steady: str) -> None:
+async def test_both_ffmpegs_can_write_no_large_file_and_run_for_as_long_as_they_like(make: Make, steady: str) -> None:
     before = child_pids()
     feed = make(steady)
     feed.join()
@@ -180,7 +180,8 @@ async def test_both_ffmpegs_can_write_no_file_and_run_for_as_long_as_they_like(m
     assert len(ours) == 2
     for pid in ours:
         limits = psutil.Process(pid).rlimit
-        assert limits(psutil.RLIMIT_FSIZE) == limits(psutil.RLIMIT_CORE) == (0, 0)
+        assert limits(psutil.RLIMIT_FSIZE) == (64 * 1024**2, 64 * 1024**2)
+        assert limits(psutil.RLIMIT_CORE) == (0, 0)
         assert limits(psutil.RLIMIT_CPU) == resource.getrlimit(resource.RLIMIT_CPU)
         assert limits(psutil.RLIMIT_AS) == (8 * 1024**3, 8 * 1024**3)
 
