@@ -67,9 +67,10 @@ def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def connections_closed(request: pytest.FixtureRequest) -> Iterator[None]:
     """What a test has left open on the shared server, should it fail, is not the next one's trouble, nor its own when
     it is asked once more."""
+    server = request.getfixturevalue("server") if "server" in request.fixturenames else None
     yield
-    if "server" in request.fixturenames:
-        request.getfixturevalue("server").close_opened()
+    if server is not None:
+        server.close_opened()
 
 
 @pytest.fixture
