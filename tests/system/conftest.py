@@ -91,6 +91,6 @@ def long_clip(server: Server, clips: Clips) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def shell(server: Server) -> Iterator[Shell]:
-    made = Shell(server)
+    made = Shell(server.data_dir)
     yield made
     made.close()

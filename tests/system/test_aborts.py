@@ -174,7 +174,7 @@ def test_clients_that_leave_at_any_moment_leave_nothing(server: Server, long_cli
     chance = random.Random(5)
 
     def abort_many() -> None:
-        for _ in range(60):
+        for _ in range(40):
             connection = server.connect()
             connection.sendall(request(address))
             time.sleep(chance.uniform(0, 0.12))

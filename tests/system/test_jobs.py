@@ -204,11 +204,10 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_worker_with_the_server(own: Server, endless: Path, number: int) -> None:
+def test_a_signal_ends_the_worker_with_the_server(own: Server, endless: Path) -> None:
     running(own, ask(own, "encode", own.add_media(endless)["id"]))
     processes = own.job_processes()
-    own.stop(number, seconds=10)
+    own.stop(seconds=10)
     assert not any(process.is_running() for process in processes)
 
 

@@ -24,6 +24,7 @@ from tests.media import VIDEO, Clips, run_ffmpeg
 from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.listening import Listening
 from tests.system.servers import COLUMNS, GUIDE, KINDS, UNFRAMED, Running
+from tests.system.visiting import Shell
 
 pytestmark = pytest.mark.system
 
@@ -33,8 +34,8 @@ QUIET = "quiet"  # a camera
 ACTIVITY = """
 from mediastream.feeds.hub import Event, publish
 publish("activity", Event("hello"))
-for number in range(300):
-    publish("activity", Event(str(number) + " " + "x" * 20_000))
+for number in range(100):
+    publish("activity", Event(str(number) + " " + "x" * 60_000))
 publish("activity", Event("last"))
 """
 PATTERN = "/live/test-pattern/mjpeg"
@@ -89,7 +90,14 @@ def viewers_gone(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("running").close_opened()
 
 
-def test_a_feed_and_an_event_from_another_process(running: Running, library: Library) -> None:
+@pytest.fixture(scope="module")
+def shell(library: Library) -> Iterator[Shell]:
+    made = Shell(library.folder)
+    yield made
+    made.close()
+
+
+def test_a_feed_and_an_event_from_another_process(running: Running, shell: Shell) -> None:
     """Plain and compressed; and a reader who pauses is told all, or what it missed."""
     with ExitStack() as opened:
         slow = opened.enter_context(Listening(running.port, "/feeds/activity/events", buffer=4096))
@@ -101,13 +109,13 @@ def test_a_feed_and_an_event_from_another_process(running: Running, library: Lib
         for reader in readers:
             assert reader.answer.headers["Content-Type"] == "text/event-stream"
             reader.until(b"id: ")
-        running.manage("shell", "-c", ACTIVITY)
+        shell.run(ACTIVITY)
         for reader in readers:
             reader.until(b"data: hello")
         told = told_to(slow)
     numbers = [number for number in told if number is not None]
     assert numbers == sorted(set(numbers))
-    assert len(told) == 300
+    assert len(told) == 100
 
 
 def told_to(reader: Listening) -> list[int | None]:

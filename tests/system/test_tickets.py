@@ -28,7 +28,7 @@ def logging_server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def shell(logging_server: Server) -> Iterator[Shell]:
-    made = Shell(logging_server)
+    made = Shell(logging_server.data_dir)
     yield made
     made.close()
 

@@ -23,7 +23,7 @@ CAMERA = "Camera.objects.create(slug='watched', name='Watched', source='test-pat
 
 @pytest.fixture(scope="module")
 def shell(server: Server) -> Iterator[Shell]:
-    made = Shell(server)
+    made = Shell(server.data_dir)
     yield made
     made.close()
 

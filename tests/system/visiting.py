@@ -13,6 +13,7 @@ import urllib.request
 from contextlib import suppress
 from email.message import Message
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -40,10 +41,10 @@ ESTABLISHED = 1  # tcpi_state, linux/tcp.h
 class Shell:
     """`manage.py shell` on the same data folder: another process, kept for many commands."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self._process = subprocess.Popen(
             [ROOT / ".venv/bin/python", ROOT / "manage.py", "shell", "-v0", "-c", LOOP],
-            env={**os.environ, "MEDIASTREAM_DATA_DIR": str(server.data_dir)},
+            env={**os.environ, "MEDIASTREAM_DATA_DIR": str(data_dir)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
