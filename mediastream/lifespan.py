@@ -30,6 +30,7 @@ from transcode.jobs import owner
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = 0.5  # seconds
+YOUNG = 10_000  # objects made and not freed, after which Python looks for cycles among them; by itself it takes 700
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
@@ -76,9 +77,14 @@ def load_all() -> None:
 
 def freeze() -> None:
     """What is there by now stays. Python looks for cycles in all there is each time there is a quarter more, and that
-    is while clients come: among the hundred thousands of objects of Django and ours it would find none."""
+    is while clients come: among the hundred thousands of objects of Django and ours it would find none.
+
+    A client who stays is some hundred objects, so a thousand who come at once had it look two hundred times through
+    what they have just brought, which was a fifth of what their coming cost (bench/results/feeds-notes.md).
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG)
 
 
 async def close_all() -> None:
