@@ -22,7 +22,7 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, reset_queries
 from django.http import HttpResponseBadRequest, HttpResponseBase
-from django.urls import ResolverMatch, set_script_prefix, set_urlconf
+from django.urls import ResolverMatch, set_script_prefix
 
 from mediastream import homeloop, watch
 from mediastream.delivery import CONNECTION, Receive, Scope, Send, deliver, send_page
@@ -39,7 +39,7 @@ from mediastream.receiving import (
     receive_body,
 )
 from mediastream.request_bodies import Bounds
-from mediastream.request_threads import request_thread, shared_threads
+from mediastream.request_threads import lean_threads, request_thread
 from mediastream.responses import StreamResponse, stream_responses
 
 
@@ -159,7 +159,7 @@ class MediaHandler(ASGIHandler):
             return fault_response(BadInput("The address is not UTF-8."), "")
         if pieces is not None:
             request.pieces = pieces
-        async with shared_threads():
+        with lean_threads():
             response = await lean_response(request, match)
         if pieces is not None and not pieces.whole:
             response["Connection"] = "close"
@@ -202,7 +202,6 @@ async def _close(response: HttpResponseBase | None, made: list[StreamResponse]) 
     request_finished. It is sent once, as Django does: a request that was cancelled has no response to close."""
     for stream in made:
         await stream.aclose()
-    set_urlconf(None)
     if not signals.request_finished.has_listeners(MediaHandler):
         if response is not None:
             response.close()
@@ -215,7 +214,7 @@ async def _close(response: HttpResponseBase | None, made: list[StreamResponse]) 
 def leave_connections_to_request_threads() -> None:
     """Django's own receivers look after connections and caches in the thread that sends the signal, which
     here is none that has any (request_threads.py), and would cost each request two hops. The one that forgets
-    the request's URLconf needs no thread: `_close` does that."""
+    the request's URLconf has nothing to forget: a page's is set in context variables that end with its task."""
     signals.request_started.disconnect(reset_queries)
     signals.request_started.disconnect(close_old_connections)
     signals.request_finished.disconnect(close_old_connections)

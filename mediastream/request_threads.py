@@ -13,13 +13,13 @@ requests share, and it holds none while it waits.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db import close_old_connections
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class LendingDesk:
 
 
 _shared = SharedThreads(max_workers=SHARED, thread_name_prefix="lean")
+_everybodys = ThreadSensitiveContext(executor=_shared)
+SyncToAsync.context_to_thread_executor[_everybodys] = _shared
 _desks: WeakKeyDictionary[asyncio.AbstractEventLoop, LendingDesk] = WeakKeyDictionary()
 
 
@@ -101,6 +103,19 @@ async def shared_threads() -> AsyncIterator[None]:
     """Synchronous code awaited inside runs in one of the few threads of the short road, call by call."""
     async with ThreadSensitiveContext(executor=_shared):
         yield
+
+
+@contextmanager
+def lean_threads() -> Iterator[None]:
+    """The same for a task that is a server's own: no `async_to_sync` waits for it, whose thread would be asked first.
+
+    By a context of asgiref's that is never left, as to make and enter one costs a lean view a fifteenth of its time.
+    """
+    token = SyncToAsync.thread_sensitive_context.set(_everybodys)
+    try:
+        yield
+    finally:
+        SyncToAsync.thread_sensitive_context.reset(token)
 
 
 @asynccontextmanager

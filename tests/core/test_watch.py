@@ -11,7 +11,7 @@ import pytest_asyncio
 from asgiref.sync import sync_to_async
 
 from mediastream import bus, homeloop, rows, streams, watch
-from mediastream.request_threads import SHARED, shared_threads
+from mediastream.request_threads import SHARED, lean_threads, shared_threads
 from mediastream.rows import Rows
 from mediastream.streams import Label, Stream
 from tests.media_library.conftest import open_descriptors
@@ -180,6 +180,18 @@ async def test_it_does_not_wait_behind_requests(kept: Rows[str, str], table: Tab
     finally:
         go_on.set()
         await asyncio.gather(*requests)
+
+
+async def test_who_outlives_its_request_may_go_on_asking() -> None:
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return await sync_to_async(lambda: threading.current_thread().name)()
+
+    async def request() -> "asyncio.Task[str]":
+        with lean_threads():
+            return asyncio.create_task(later())
+
+    assert (await (await asyncio.create_task(request()))).startswith("lean")
 
 
 async def test_without_a_socket_it_looks_all_the_same(
