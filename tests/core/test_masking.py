@@ -161,3 +161,14 @@ def test_it_can_be_set_up_again(gunicorns: Gunicorns) -> None:
     for each in (log.access_log, log.error_log):
         theirs = [handler for handler in each.handlers if hasattr(handler, "_gunicorn")]
         assert [type(handler.formatter) for handler in theirs] == [Formatter]
+
+
+def test_times_are_those_of_logging() -> None:
+    ours, theirs = Formatter("%(asctime)s"), logging.Formatter("%(asctime)s")
+    for moment in (0.25, 0.0, 0.999, 1.0, 1700000000.123, 0.5):
+        record = logging.makeLogRecord({"created": moment, "msecs": moment % 1 * 1000, "msg": ""})
+        assert ours.format(record) == theirs.format(record)
+
+
+def test_a_format_of_times_is_kept_to() -> None:
+    assert Formatter("%(asctime)s", "at %S").format(logging.makeLogRecord({"created": 7.0})) == "at 07"
