@@ -133,7 +133,10 @@ async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, co
     first = await anext(body, None)
     if first is None:
         return
-    async with asyncio.timeout(body.patience if connection is None else None):
+    if connection is None:
+        async with asyncio.timeout(body.patience):
+            await send(_chunk(first))
+    else:
         await send(_chunk(first))
     stream.bytes += len(first)
     if connection is None:

@@ -33,6 +33,8 @@ def adopt() -> None:
 def home() -> asyncio.AbstractEventLoop:
     """The home loop, started in the background if this process has none."""
     global _home
+    if _home is not None and not _home.is_closed():
+        return _home
     with _starting:
         if _home is None or _home.is_closed():
             loop = asyncio.new_event_loop()

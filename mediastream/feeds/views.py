@@ -47,7 +47,7 @@ async def page(request: HttpRequest) -> HttpResponseBase:
 @allow("GET", "HEAD")
 async def events(request: HttpRequest, topic: str) -> HttpResponseBase:
     """Server-Sent Events."""
-    wanted = asked.parse(request.GET, Format.SSE, request.headers.get("Last-Event-ID"))
+    wanted = asked.parse(request.GET, Format.SSE, _header(request, "LAST_EVENT_ID"))
     return await _stream(request, topic, wanted)
 
 
@@ -56,7 +56,13 @@ async def events(request: HttpRequest, topic: str) -> HttpResponseBase:
 async def stream(request: HttpRequest, topic: str) -> HttpResponseBase:
     """NDJSON, or lines of text."""
     form = asked.text_or_lines(request.GET)
-    return await _stream(request, topic, asked.parse(request.GET, form, request.headers.get("Last-Event-ID")))
+    return await _stream(request, topic, asked.parse(request.GET, form, _header(request, "LAST_EVENT_ID")))
+
+
+def _header(request: HttpRequest, name: str) -> str | None:
+    """Not by `request.headers`, which makes a mapping of all of them: a thousand readers may come at once."""
+    given: str | None = request.META.get(f"HTTP_{name}")
+    return given
 
 
 async def _stream(request: HttpRequest, topic: str, wanted: Asked) -> HttpResponseBase:
@@ -75,7 +81,7 @@ async def _stream(request: HttpRequest, topic: str, wanted: Asked) -> HttpRespon
 
 
 def _coding(request: HttpRequest, topic: Reading) -> Coding | None:
-    chosen = choose(request.headers.get("Accept-Encoding"), list(CODINGS)) if topic.terms.compressed else None
+    chosen = choose(_header(request, "ACCEPT_ENCODING"), list(CODINGS)) if topic.terms.compressed else None
     return CODINGS[chosen] if chosen is not None else None
 
 
