@@ -114,6 +114,23 @@ def test_which_views_take_the_short_road(path: str, prefix: str, found: bool) ->
     assert (match is not None) == found
 
 
+async def test_a_host_that_is_not_ours_is_refused_whoever_came_before(ask: Asker, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["films.example"]
+    headers = {host: [(b"host", host.encode())] for host in ("films.example", "films.example:8000", "evil.example")}
+    for _ in range(2):
+        statuses = [(await ask("/hello", headers=lines)).status for lines in headers.values()]
+        assert statuses == [200, 200, 400]
+    settings.ALLOWED_HOSTS = ["tv.example"]
+    assert (await ask("/hello", headers=headers["films.example"])).status == 400
+
+
+async def test_a_proxys_word_for_the_host_is_checked_each_time(ask: Asker, settings: Any) -> None:
+    settings.ALLOWED_HOSTS, settings.USE_X_FORWARDED_HOST = ["films.example"], True
+    ours, theirs = (b"host", b"films.example"), (b"x-forwarded-host", b"evil.example")
+    assert (await ask("/hello", headers=[ours])).status == 200
+    assert (await ask("/hello", headers=[ours, theirs])).status == 400
+
+
 async def test_another_urlconf_has_other_views(ask: Asker, settings: Any) -> None:
     assert (await ask("/hello")).body == b"hello you"
     settings.ROOT_URLCONF = "tests.core.other_surface"
