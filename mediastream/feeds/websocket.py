@@ -34,12 +34,17 @@ from mediastream.streams import Label, Stream
 logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds one message may wait for its reader
+CLOSING = 1.0  # seconds the closing frame may, and its answer
 LONGEST = 64 * 1024  # bytes of a message from a reader, under servers that are not ours too
 TOO_BIG, NO_TEXT, AWAY, APPLICATION = 1009, 1003, 1001, 4000  # close codes, RFC 6455 section 7.4
 
 
 class FeedSocket(AsyncWebsocketConsumer):
-    """`_pump` sends; Channels calls the rest. It needs no channel layer: the feed is one for all its readers."""
+    """`_pump` sends; Channels calls the rest. It needs no channel layer: the feed is one for all its readers.
+
+    Under some servers `send` waits for as long as a reader takes nothing, for the closing frame, too. So a socket that
+    cannot be closed in good order is left to the server, which ends the connection as `__call__` returns.
+    """
 
     channel_layer_alias = ""
 
@@ -48,19 +53,18 @@ class FeedSocket(AsyncWebsocketConsumer):
         self._pumping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whatever ends the connection ends what it opened (live/wall.py)."""
+        """Whatever ends the connection ends what it opened (live/wall.py), and the other way round."""
         try:
-            await super().__call__(scope, receive, send)
-        except OSError:
-            logger.debug("the reader left while something was sent to it")
-        finally:
-            if self._pumping is not None:
-                self._pumping.cancel()
-                await asyncio.gather(self._pumping, return_exceptions=True)
+            async with asyncio.TaskGroup() as self._tasks:
+                await super().__call__(scope, receive, send)
+                if self._pumping is not None:
+                    self._pumping.cancel()
+        except* OSError:  # TimeoutError is one
+            logger.debug("the reader left while something was sent to it, or took nothing")
 
     async def connect(self) -> None:
         await self.accept()
-        self._pumping = asyncio.create_task(self._pump(), name="feed socket")
+        self._pumping = self._tasks.create_task(self._pump(), name="feed socket")
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if bytes_data is not None:
@@ -70,6 +74,11 @@ class FeedSocket(AsyncWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         raise StopConsumer
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Raises TimeoutError, which ends the connection, if its reader does not take that much."""
+        async with asyncio.timeout(CLOSING):
+            await super().close(code, reason)
 
     async def _pump(self) -> None:
         try:
@@ -94,27 +103,38 @@ class FeedSocket(AsyncWebsocketConsumer):
             return await reading(request, self.scope["url_route"]["kwargs"]["topic"])
 
     async def _send_all(self, body: FeedBody, known: Reading, connection: Any) -> None:
-        subscriber = body.subscriber
+        task = asyncio.current_task()
+        assert task is not None
         right, label = known.right, Label("feed socket", known.name)
-        stream = streams.opened(Stream(label, right.holds, subscriber.end, right.visitor.pk), brief=False)
+        stream = streams.opened(Stream(label, right.holds, task.cancel, right.visitor.pk), brief=False)
         try:
             if connection is None:
                 await self._send_each(body, stream)
             else:
-                await self._broadcast(subscriber, stream, connection)
-            if stream.reason == streams.REVOKED:
-                await self.close(APPLICATION + 403, "the right to this topic was taken away")
-            else:
-                await self.close(AWAY, "come again in a moment")
-        except (OSError, TimeoutError):
+                await self._broadcast(body.subscriber, stream, connection)
+        except OSError:
             stream.reason = streams.LEFT
+            raise
         except asyncio.CancelledError:
             if stream.reason == streams.COMPLETE:
                 stream.reason = streams.LEFT
-            raise
+            if stream.reason != streams.REVOKED or task.uncancel():
+                raise
         finally:
             await body.aclose()
             streams.closed(stream)
+        if stream.reason == streams.REVOKED:
+            await self._turn_away(connection)
+        else:
+            await self.close(AWAY, "come again in a moment")
+
+    async def _turn_away(self, connection: Any) -> None:
+        try:
+            await self.close(APPLICATION + 403, "the right to this topic was taken away")
+        except TimeoutError:
+            if connection is not None:
+                await connection.cut(take_back=True)
+            raise
 
     async def _broadcast(self, subscriber: Subscriber, stream: Stream, connection: Any) -> None:
         """Have the topic write to the connection, whose watch ends it if nothing is taken."""
@@ -123,8 +143,7 @@ class FeedSocket(AsyncWebsocketConsumer):
             with connection.socket_sink(stream) as sink:
                 sink.push(subscriber.opening)
                 await subscriber.attach(sink)
-                if stream.reason != streams.REVOKED:
-                    sink.push(subscriber.farewell)
+                sink.push(subscriber.farewell)
         finally:
             connection.stream = None
 
@@ -134,9 +153,8 @@ class FeedSocket(AsyncWebsocketConsumer):
         async with asyncio.timeout(PATIENCE):
             await self._say(Shared(subscriber.opening))
         await SendSink(self._say, stream, PATIENCE).feed(body)
-        if stream.reason != streams.REVOKED:
-            async with asyncio.timeout(PATIENCE):
-                await self._say(Shared(subscriber.farewell))
+        async with asyncio.timeout(PATIENCE):
+            await self._say(Shared(subscriber.farewell))
 
     async def _say(self, lines: Shared) -> None:
         for line in lines.plain.decode().split("\n"):
