@@ -28,19 +28,28 @@ class Shared:
 class Sink(Protocol):
     """One viewer's connection, ours to write to until the body is over.
 
-    `descriptor`: its socket, for whoever writes to it in place of `offer` (crowd.py); None: nobody may.
-    `waiting`: whether something of before may still have to go first, so that nobody may now.
-    `set_aside`: set by who writes to the descriptor; the connection calls it with that before it writes by itself.
+    `direct`: the same one, if others may write to its socket, too.
     """
 
-    descriptor: int | None
+    @property
+    def direct(self) -> "DirectSink | None": ...
+
+    def offer(self, data: Shared) -> bool:
+        """Send it if the connection has nothing of before left; else do nothing and say False."""
+
+
+class DirectSink(Sink, Protocol):
+    """One with a socket for whoever writes to that in place of `offer` (crowd.py).
+
+    `descriptor`: of the socket; `waiting`: whether something of before may still have to go first, so that nobody may
+    now; `set_aside`: set by who writes; the connection calls it with the descriptor before it writes by itself.
+    """
+
+    descriptor: int
     set_aside: Callable[[int], None] | None
 
     @property
     def waiting(self) -> bool: ...
-
-    def offer(self, data: Shared) -> bool:
-        """Send it if the connection has nothing of before left; else do nothing and say False."""
 
     def suit(self, size: int) -> None:
         """Offers of `size` bytes and more will come: have the socket refuse them while it holds as much unsent."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mediastream.broadcast import Shared, Sink
+from mediastream.broadcast import DirectSink, Shared
 
 TELL_EVERY = 1.0  # seconds: what has gone is then counted where others see it
 ALIKE = 4096  # bytes: offers that are smaller are all of one size
@@ -21,7 +21,7 @@ class Member:
     """`passed_over`: called for each offer that it misses; `since`: bytes of those not told of yet that came before
     it kept up."""
 
-    sink: Sink
+    sink: DirectSink
     passed_over: Callable[[], None]
     since: int = 0
 
@@ -40,16 +40,14 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._members) + len(self._behind)
 
-    def join(self, sink: Sink, passed_over: Callable[[], None]) -> None:
-        """It must have a descriptor, and leave before that is closed."""
-        assert sink.descriptor is not None
+    def join(self, sink: DirectSink, passed_over: Callable[[], None]) -> None:
+        """It must leave before its descriptor is closed."""
         if self._suits:
             sink.suit(self._suits.stop // 4)
         self._behind[sink.descriptor] = Member(sink, passed_over)
         sink.set_aside = self._set_aside
 
-    def leave(self, sink: Sink) -> None:
-        assert sink.descriptor is not None
+    def leave(self, sink: DirectSink) -> None:
         sink.set_aside = None
         self._behind.pop(sink.descriptor, None)
         if (member := self._members.pop(sink.descriptor, None)) is not None:

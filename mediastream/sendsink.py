@@ -56,21 +56,17 @@ class SendSink:
     """Made by the request's task, which then calls `feed`. `send`: what sends an offer by the server's `send`;
     `patience`: seconds that one may take."""
 
+    direct = None  # the server's socket is its own
+
     def __init__(self, send: Send, stream: Stream, patience: float) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.descriptor: int | None = None
-        self.set_aside: Callable[[int], None] | None = None
         self._send, self._stream, self._patience = send, stream, patience
         self._task: asyncio.Task[Any] = task
         self._loop = asyncio.get_running_loop()
         self._run = copy_context().run
         self._sending: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
-
-    @property
-    def waiting(self) -> bool:
-        return self._sending is not None
 
     async def feed(self, body: BroadcastBody) -> None:
         """Until the body is over and what was offered has gone. Raises what `send` raised, or TimeoutError."""
@@ -125,12 +121,3 @@ class SendSink:
         """End the stream, whose task waits in `feed`."""
         self._fault = fault
         self._task.cancel()
-
-    def suit(self, size: int) -> None:
-        """The server's socket is its own."""
-
-    def rest(self, data: Shared, sent: int) -> None:
-        raise NotImplementedError("nobody writes past `offer` without a descriptor")
-
-    def count(self, size: int) -> None:
-        raise NotImplementedError("nobody writes past `offer` without a descriptor")

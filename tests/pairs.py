@@ -12,11 +12,15 @@ class PairSink:
     """A sink without a transport: what the socket does not take waits here until `flush`."""
 
     def __init__(self, writing: socket.socket) -> None:
-        self.descriptor: int | None = writing.fileno()
+        self.descriptor = writing.fileno()
         self.set_aside: Callable[[int], None] | None = None
         self.counted = self.missed = 0
         self.suited: list[int] = []
         self._waiting = b""
+
+    @property
+    def direct(self) -> "PairSink":
+        return self
 
     @property
     def waiting(self) -> bool:
@@ -49,7 +53,6 @@ class PairSink:
         self.missed += 1
 
     def flush(self) -> None:
-        assert self.descriptor is not None
         with suppress(BlockingIOError):
             self._waiting = self._waiting[os.write(self.descriptor, self._waiting) :]
 

@@ -164,13 +164,14 @@ class Feed:
     def _gather(self, subscriber: Subscriber) -> None:
         """With those who stand where it stands, if it may be written to in their loop."""
         ready = subscriber.sent == self.head and subscriber.catching is None and subscriber not in self._busy
-        sink = subscriber.sink
-        if ready and subscriber.coded is None and sink is not None and sink.descriptor is not None:
+        if not ready or subscriber.coded is not None or subscriber.sink is None:
+            return
+        if (direct := subscriber.sink.direct) is not None:
             want = subscriber.want
             together = self._together.get(want) or Together(want, self.head, self._fell)
             self._together[want] = together
             self._alone.discard(subscriber)
-            together.join(subscriber)
+            together.join(subscriber, direct)
 
     def _fell(self, subscriber: Subscriber) -> None:
         self._alone.add(subscriber)

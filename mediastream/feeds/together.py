@@ -7,7 +7,7 @@ costs each of them a write and nothing else. Who falls behind has a place of its
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mediastream.broadcast import Shared
+from mediastream.broadcast import DirectSink, Shared
 from mediastream.crowd import Crowd
 from mediastream.feeds.events import Format
 
@@ -26,23 +26,20 @@ class Together:
         self.sent = sent
         self._fell = fell
         self._crowd = Crowd(chunked=want.form is not Format.FRAMES)
-        self._members: set[Subscriber] = set()
+        self._members: dict[Subscriber, DirectSink] = {}
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def join(self, subscriber: "Subscriber") -> None:
-        """One that stands where these do."""
-        assert subscriber.sink is not None
+    def join(self, subscriber: "Subscriber", sink: DirectSink) -> None:
+        """One that stands where these do, by its own sink."""
         assert subscriber.sent == self.sent
         subscriber.together = self
-        self._members.add(subscriber)
-        self._crowd.join(subscriber.sink, lambda: self._fall(subscriber))
+        self._members[subscriber] = sink
+        self._crowd.join(sink, lambda: self._fall(subscriber))
 
     def leave(self, subscriber: "Subscriber") -> None:
-        assert subscriber.sink is not None
-        self._crowd.leave(subscriber.sink)
-        self._members.discard(subscriber)
+        self._crowd.leave(self._members.pop(subscriber))
         subscriber.together, subscriber.sent = None, self.sent
 
     def offer(self, data: Shared) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from mediastream.broadcast import Sink
+from mediastream.broadcast import DirectSink, Sink
 from mediastream.crowd import Crowd
 from mediastream.live.frames import Frame
 from mediastream.live.latest import Latest
@@ -67,14 +67,15 @@ class Audience:
     def feeding(self, viewer: Viewer, sink: Sink) -> Iterator[None]:
         """Meanwhile its pictures go into `sink`: with those of the crowd if it wants them all."""
         viewer.feed(lambda frame: sink.offer(frame.part))
-        with self._together(viewer, sink) if viewer.wants_all and sink.descriptor is not None else nullcontext():
+        direct = sink.direct if viewer.wants_all else None
+        with nullcontext() if direct is None else self._together(viewer, direct):
             try:
                 yield
             finally:
                 viewer.feed(None)
 
     @contextmanager
-    def _together(self, viewer: Viewer, sink: Sink) -> Iterator[None]:
+    def _together(self, viewer: Viewer, sink: DirectSink) -> Iterator[None]:
         self._apart.discard(viewer)
         self._crowd.join(sink, viewer.passed_over)
         try:

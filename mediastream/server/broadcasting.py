@@ -28,7 +28,8 @@ CLOSE = 0x8  # the opcode, RFC 6455 section 5.2
 class ConnectionSink:
     """A context: the connection is as it was when it ends. `stream`: counts what goes out, as does the connection.
 
-    `descriptor` is a duplicate, so that no descriptor of somebody else can have its number while it is written to.
+    `descriptor` is a duplicate, so that no descriptor of somebody else can have its number while it is written to;
+    -1: there is none, and this is no direct sink.
     """
 
     __slots__ = (
@@ -49,7 +50,7 @@ class ConnectionSink:
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", stream: Stream, *, chunked: bool) -> None:
-        self.descriptor: int | None = None
+        self.descriptor = -1
         self.set_aside: Callable[[int], None] | None = None
         self._connection = connection
         self._transport = connection.transport
@@ -71,10 +72,14 @@ class ConnectionSink:
 
     def __exit__(self, *_: object) -> None:
         self._tell()
-        if self.descriptor is not None:
+        if self.descriptor >= 0:
             os.close(self.descriptor)
         if not self._transport.is_closing():
             unsent.allow(self._socket, unsent.USUAL)
+
+    @property
+    def direct(self) -> "ConnectionSink | None":
+        return self if self.descriptor >= 0 else None
 
     @property
     def _alike(self) -> bool:
@@ -169,7 +174,7 @@ class SocketSink(ConnectionSink):
     def _before(self, frame: bytes) -> None:
         self.waiting = True
         self._closed = self._closed or frame[0] & 0x0F == CLOSE
-        if self.set_aside is not None and self.descriptor is not None:
+        if self.set_aside is not None:
             self.set_aside(self.descriptor)
 
     def offer(self, data: Shared) -> bool:
