@@ -43,8 +43,7 @@ class Reader:
         self.wire: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
-    descriptor = None
-    waiting = False
+    direct = None
 
     def offer(self, data: Shared) -> bool:
         if not self.busy:

@@ -28,8 +28,7 @@ class Connection:
         self.room = room
         self.offers: list[bytes] = []
 
-    descriptor = None
-    waiting = False
+    direct = None
 
     def offer(self, data: Shared) -> bool:
         if len(self.offers) >= self.room:
