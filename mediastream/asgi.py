@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import aiohttp  # noqa: F401  # so that the loop is not held up when the first source by HTTP is opened
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mediastream.settings")

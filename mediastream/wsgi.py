@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import aiohttp  # noqa: F401  # as in asgi.py
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mediastream.settings")

@@ -7,13 +7,14 @@ given up and tried again (running.py). A list is so many events.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from mediastream.feeds.events import MOST_BYTES, Event, EventInvalid
 from mediastream.feeds.sources import Kind, Source
 from mediastream.http import sse
+
+if TYPE_CHECKING:
+    import aiohttp  # takes a quarter of a second: commands do without, and who serves loads it at its start (asgi.py)
 
 CONNECT = 10.0  # seconds
 SILENCE = 60.0  # seconds without a byte, after which the connection is taken for dead
@@ -30,6 +31,8 @@ class SourceLost(Exception):
 
 async def run(source: Source, publish: Publish, rate: float, key_field: str) -> None:
     """Publish what comes until it ends. Raises SourceLost. `rate`: how often a second polled JSON is asked for."""
+    import aiohttp
+
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=SILENCE)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -45,7 +48,9 @@ async def run(source: Source, publish: Publish, rate: float, key_field: str) -> 
         raise SourceLost(str(fault)) from None
 
 
-async def _socket(session: aiohttp.ClientSession, url: str, publish: Publish, key_field: str) -> None:
+async def _socket(session: "aiohttp.ClientSession", url: str, publish: Publish, key_field: str) -> None:
+    import aiohttp
+
     async with session.ws_connect(url, heartbeat=BEAT, max_msg_size=LONGEST) as connection:
         async for message in connection:
             if message.type is aiohttp.WSMsgType.TEXT:
@@ -55,7 +60,7 @@ async def _socket(session: aiohttp.ClientSession, url: str, publish: Publish, ke
         raise SourceLost(f"it closed the connection ({connection.close_code})")
 
 
-async def _events(session: aiohttp.ClientSession, url: str, publish: Publish, key_field: str) -> None:
+async def _events(session: "aiohttp.ClientSession", url: str, publish: Publish, key_field: str) -> None:
     async with session.get(url, headers={"Accept": sse.CONTENT_TYPE}) as response:
         response.raise_for_status()
         if response.content_type != sse.CONTENT_TYPE:
@@ -67,7 +72,7 @@ async def _events(session: aiohttp.ClientSession, url: str, publish: Publish, ke
         raise SourceLost("it ended the stream")
 
 
-async def _polled(session: aiohttp.ClientSession, url: str, publish: Publish, every: float, key_field: str) -> None:
+async def _polled(session: "aiohttp.ClientSession", url: str, publish: Publish, every: float, key_field: str) -> None:
     """What says the same as the last time is no event."""
     last = b""
     loop = asyncio.get_running_loop()

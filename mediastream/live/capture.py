@@ -16,7 +16,6 @@ from mediastream.live.command import Command, command
 from mediastream.live.facts import Facts, facts_of
 from mediastream.live.failures import CaptureFailed, Reason, of_ffmpeg, said
 from mediastream.live.frames import Frame, JpegSplitter
-from mediastream.live.http_capture import HttpCapture, open_http
 from mediastream.live.limits import LIMITS
 from mediastream.live.sources import DEVICE, TEST, Source
 from mediastream.live.terms import Terms
@@ -67,6 +66,8 @@ async def opened(executable: str, source: Source, terms: Terms, *, copy: bool) -
 async def _open(executable: str, source: Source, terms: Terms, *, copy: bool) -> Capture:
     recorded = False
     if source.kind.by_http:
+        from mediastream.live.http_capture import HttpCapture, open_http  # with aiohttp, see feeds/upstream.py
+
         found = await open_http(source, terms)
         if isinstance(found, HttpCapture):
             return found
