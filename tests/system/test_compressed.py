@@ -17,15 +17,15 @@ from playwright.sync_api import Page
 
 from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.listening import Listening
+from tests.system.visiting import Shell
 
 pytestmark = pytest.mark.system
 
 MAKE = """
-from mediastream.feeds.models import Topic
 from mediastream.feeds.known import known
 topics = [("news", "public", True), ("bare", "public", False), ("members", "members", True)]
 made = [Topic.objects.create(name=n, visibility=v, compressed=c, history=500) for n, v, c in topics]
-print(known(made[0]).token)
+result = known(made[0]).token
 """
 TEXT = "x" * 60
 
@@ -38,8 +38,8 @@ def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture(scope="module", autouse=True)
-def token(server: Server) -> str:
-    return server.manage("shell", "-v", "0", "-c", MAKE).split()[-1]
+def token(shell: Shell) -> str:
+    return str(shell.run(MAKE))
 
 
 def publish(server: Server, token: str, *numbers: int) -> None:
@@ -89,7 +89,7 @@ def test_each_way_out(server: Server, token: str, form: str) -> None:
             assert reader.plain[reader.plain.index(b"0,") :] == plain.plain[plain.plain.index(b"0,") :]
 
 
-def test_who_was_too_slow_goes_on_where_it_was(server: Server, token: str) -> None:
+def test_who_was_too_slow_goes_on_where_it_was(server: Server, shell: Shell, token: str) -> None:
     """With what the kernel holds, what its connection waits for, and what it has missed."""
     paths = "/feeds/news/stream?after=oldest"
     with (
@@ -100,7 +100,7 @@ def test_who_was_too_slow_goes_on_where_it_was(server: Server, token: str) -> No
             reader.until(b"open")
         code = "import os; from mediastream.feeds.hub import *\n"
         code += "[publish('news', Event([n, os.urandom(15000).hex()])) for n in range(200)]"
-        server.manage("shell", "-c", code)
+        shell.run(code)
         for reader in (slow, other):
             reader.until(b'"data":[199,')
             assert [int(number) for number in re.findall(rb'"data":\[(\d+),', reader.plain)] == list(range(200))

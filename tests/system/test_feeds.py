@@ -21,18 +21,18 @@ from playwright.sync_api import Page, expect
 from mediastream.environment import ROOT
 from mediastream.http.sse import Message, Parser
 from tests.system.harness import Server, read_head, request, wait_until
+from tests.system.visiting import Shell
 from tests.system.websocket import CLOSE, PING, PONG, TEXT, Refused, WebSocket
 
 pytestmark = pytest.mark.system
 
 MAKE = """
-from mediastream.feeds.models import Topic
 from mediastream.feeds.known import known
 Topic.objects.create(name="news", visibility="public", history=500)
 Topic.objects.create(name="hidden", visibility="private")
 Topic.objects.create(name="a ü?#%", visibility="public")
 Topic.objects.create(name="strict", visibility="public", policy="disconnect", history=20)
-print({row.name: known(row).token for row in Topic.objects.all()})
+result = {row.name: known(row).token for row in Topic.objects.all()}
 """
 
 
@@ -44,9 +44,8 @@ def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tokens(server: Server) -> dict[str, str]:
-    found: dict[str, str] = eval(server.manage("shell", "-v", "0", "-c", MAKE).splitlines()[-1])
-    return found
+def tokens(shell: Shell) -> dict[str, str]:
+    return dict(shell.run(MAKE))
 
 
 def publish(server: Server, topic: str, token: str, data: Any, query: str = "") -> str:
@@ -192,23 +191,21 @@ def test_a_wrong_token(server: Server, tokens: dict[str, str], token: str) -> No
         assert refusal.value.code == 403
 
 
-def test_published_by_another_process(server: Server, tokens: dict[str, str]) -> None:
+def test_published_by_another_process(server: Server, shell: Shell, tokens: dict[str, str]) -> None:
     code = "from mediastream.feeds.hub import *; publish_on_commit('news', Event({'from': 'elsewhere'}))"
     with Reader(server, "/feeds/news/events") as reader:
         reader.more()
-        server.manage("shell", "-c", code)
+        shell.run(code)
         assert json.loads(reader.until(1)[0].data) == {"from": "elsewhere"}
 
 
-def test_a_right_taken_away_ends_what_is_open(server: Server, tokens: dict[str, str]) -> None:
-    change = (
-        "from mediastream.feeds.models import Topic; t = Topic.objects.get(name='news'); t.visibility = '{}'; t.save()"
-    )
+def test_a_right_taken_away_ends_what_is_open(server: Server, shell: Shell, tokens: dict[str, str]) -> None:
+    change = "t = Topic.objects.get(name='news'); t.visibility = '{}'; t.save()"
     with Reader(server, "/feeds/news/events") as reader, WebSocket(server, "/ws/feeds/news/") as socket_:
         reader.more()
         socket_.receive()
         try:
-            server.manage("shell", "-c", change.format("private"))
+            shell.run(change.format("private"))
             with pytest.raises((ConnectionError, AssertionError)):
                 reader.until(99)
             opcode, payload = socket_.receive()
@@ -216,7 +213,7 @@ def test_a_right_taken_away_ends_what_is_open(server: Server, tokens: dict[str, 
                 opcode, payload = socket_.receive()
             assert (opcode, struct.unpack("!H", payload[:2])[0]) == (CLOSE, 4403)
         finally:
-            server.manage("shell", "-c", change.format("public"))
+            shell.run(change.format("public"))
 
 
 @pytest.mark.parametrize(("topic", "code"), [("hidden", 4401), ("nowhere", 4404)])

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.media import Clips, run_ffmpeg
 from tests.system.harness import PASSWORD, Server, command, wait_until
-from tests.system.visiting import sign_in
+from tests.system.visiting import Shell, sign_in
 
 pytestmark = pytest.mark.system
 
@@ -45,17 +45,16 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def item(server: Server, endless: Path) -> str:
-    return server.add_media(endless)["id"]
+def item(shell: Shell, endless: Path) -> str:
+    return shell.add_media(endless)["id"]
 
 
-def ask(server: Server, kind: str, item: str) -> int:
-    said = server.manage(
-        "shell", "-v0", "-c",
-        "from transcode.jobs import queueing as q\nfrom media_library.models import Media\n"
-        f"print(q.enqueue({kind!r}, Media.objects.get(pk={item!r})).pk)",
-    )  # fmt: skip
-    return int(said.strip().splitlines()[-1])
+def ask(shell: Shell, kind: str, item: str) -> int:
+    return int(
+        shell.run(
+            f"from transcode.jobs import queueing as q\nresult = q.enqueue({kind!r}, Media.objects.get(pk={item!r})).pk"
+        )
+    )
 
 
 def row(server: Server, job: int) -> dict[str, Any]:
@@ -83,16 +82,16 @@ def running(server: Server, job: int) -> psutil.Process:
     return encoders(server)[0]
 
 
-def stop(server: Server, job: int) -> None:
-    server.manage("shell", "-v0", "-c", f"from transcode.jobs import queueing as q; q.cancel({job})")
+def stop(shell: Shell, job: int) -> None:
+    shell.run(f"from transcode.jobs import queueing as q; q.cancel({job})")
 
 
 def drafts(server: Server) -> list[Path]:
     return [path for path in (server.data_dir / "tmp").iterdir() if path.is_file()]
 
 
-def test_an_upload_gets_thumbnails_by_the_worker(server: Server, clips: Clips) -> None:
-    added = server.add_media(clips["h264.mp4"])
+def test_an_upload_gets_thumbnails_by_the_worker(server: Server, shell: Shell, clips: Clips) -> None:
+    added = shell.add_media(clips["h264.mp4"])
     (job,) = ids(server, "thumbnails", added["id"])
     wait_until(lambda: row(server, job)["state"] == "done", SOON, "thumbnails")
     (poster,) = ids(server, "poster", added["id"])
@@ -106,8 +105,8 @@ def test_an_upload_gets_thumbnails_by_the_worker(server: Server, clips: Clips) -
         assert answer.read(2) == b"\xff\xd8"
 
 
-def test_subtitles_come_from_their_job(server: Server, clips: Clips) -> None:
-    added = server.add_media(clips["subtitled.mkv"])
+def test_subtitles_come_from_their_job(server: Server, shell: Shell, clips: Clips) -> None:
+    added = shell.add_media(clips["subtitled.mkv"])
     (job,) = ids(server, "subtitles", added["id"])
     wait_until(lambda: row(server, job)["state"] == "done", SOON, "subtitles")
     (kept,) = (server.data_dir / "media" / "subtitles" / added["id"].replace("-", "")).glob("*/2.vtt")
@@ -123,20 +122,20 @@ def test_no_wait_leaves_the_probe_to_the_worker(server: Server, clips: Clips) ->
     wait_until(lambda: ids(server, "thumbnails", added["id"]), SOON, "what follows from it")
 
 
-def test_a_cancelled_job_ends_its_ffmpeg_and_leaves_nothing(server: Server, item: str) -> None:
+def test_a_cancelled_job_ends_its_ffmpeg_and_leaves_nothing(server: Server, shell: Shell, item: str) -> None:
     before = drafts(server)
-    job = ask(server, "encode", item)
+    job = ask(shell, "encode", item)
     encoder = running(server, job)
     assert encoder.nice() == 10 or os.nice(0) > 0  # niceness adds up
-    stop(server, job)
+    stop(shell, job)
     wait_until(lambda: not encoder.is_running(), 20, "the encoder's end")
     wait_until(lambda: drafts(server) == before, 20, "its draft gone")
     assert row(server, job)["state"] == "cancelled"
 
 
-def test_a_killed_process_of_the_worker_loses_no_job(server: Server, item: str) -> None:
+def test_a_killed_process_of_the_worker_loses_no_job(server: Server, shell: Shell, item: str) -> None:
     """The one of the pool that runs it; then all of the worker."""
-    job = ask(server, "encode", item)
+    job = ask(shell, "encode", item)
     encoder = running(server, job)
     pool = encoder.parent()
     assert pool is not None
@@ -147,7 +146,7 @@ def test_a_killed_process_of_the_worker_loses_no_job(server: Server, item: str) 
         wait_until(lambda: not encoder.is_running(), 20, "the encoder's end")  # noqa: B023
         wait_until(lambda: row(server, job)["attempts"] == attempts + 1, SOON, "another attempt")  # noqa: B023
     running(server, job)
-    stop(server, job)
+    stop(shell, job)
     wait_until(lambda: not encoders(server), 20, "the encoder's end")
     assert ids(server, "encode", item)[-1:] == [job]
 
@@ -161,16 +160,18 @@ def test_a_second_server_has_no_second_worker(server: Server) -> None:
         second.stop()
 
 
-def test_requests_that_write_are_not_refused_for_a_jobs_sake(server: Server, item: str, clips: Clips) -> None:
+def test_requests_that_write_are_not_refused_for_a_jobs_sake(
+    server: Server, shell: Shell, item: str, clips: Clips
+) -> None:
     """Signing in writes a session; meanwhile progress is written, and jobs come and go."""
-    job = ask(server, "encode", item)
+    job = ask(shell, "encode", item)
     running(server, job)
     with ThreadPoolExecutor(4) as pool:
         adding = [pool.submit(server.add_media, clips["silent.mp4"]) for _ in range(2)]
         signing_in = [pool.submit(sign_in, server, "admin") for _ in range(6)]
         assert all(each.result() for each in signing_in)
         assert all(each.result() for each in adding)
-    stop(server, job)
+    stop(shell, job)
     wait_until(lambda: not encoders(server), 20, "the encoder's end")
     assert "database is locked" not in server.log.read_text()
 
@@ -183,9 +184,18 @@ def own(seeded: Path, tmp_path: Path) -> Iterator[Server]:
         started.stop()
 
 
+@pytest.fixture
+def own_shell(own: Server) -> Iterator[Shell]:
+    made = Shell(own.data_dir)
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("victim", ["arbiter", "worker"])
-def test_kill_9_of_the_server_leaves_nothing_of_the_worker(own: Server, endless: Path, victim: str) -> None:
-    job = ask(own, "encode", own.add_media(endless)["id"])
+def test_kill_9_of_the_server_leaves_nothing_of_the_worker(
+    own: Server, own_shell: Shell, endless: Path, victim: str
+) -> None:
+    job = ask(own_shell, "encode", own_shell.add_media(endless)["id"])
     running(own, job)
     processes = own.job_processes()
     assert len(processes) > 4
@@ -204,16 +214,16 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_signal_ends_the_worker_with_the_server(own: Server, endless: Path) -> None:
-    running(own, ask(own, "encode", own.add_media(endless)["id"]))
+def test_a_signal_ends_the_worker_with_the_server(own: Server, own_shell: Shell, endless: Path) -> None:
+    running(own, ask(own_shell, "encode", own_shell.add_media(endless)["id"]))
     processes = own.job_processes()
     own.stop(seconds=10)
     assert not any(process.is_running() for process in processes)
 
 
 @pytest.mark.browser
-def test_the_bar_shows_what_is_there(page: Page, server: Server, clips: Clips) -> None:
-    added = server.add_media(clips["mpeg4.avi"])
+def test_the_bar_shows_what_is_there(page: Page, server: Server, shell: Shell, clips: Clips) -> None:
+    added = shell.add_media(clips["mpeg4.avi"])
     (job,) = ids(server, "thumbnails", added["id"])
     wait_until(lambda: row(server, job)["state"] == "done", SOON, "thumbnails")
     sprites: list[Response] = []
@@ -233,8 +243,8 @@ def test_the_bar_shows_what_is_there(page: Page, server: Server, clips: Clips) -
 
 
 @pytest.mark.browser
-def test_jobs_in_the_admin(page: Page, server: Server, item: str) -> None:
-    job = ask(server, "encode", item)
+def test_jobs_in_the_admin(page: Page, server: Server, shell: Shell, item: str) -> None:
+    job = ask(shell, "encode", item)
     running(server, job)
     page.goto("/accounts/login/?next=/admin/jobs/job/")
     page.get_by_label("Name").fill("admin")

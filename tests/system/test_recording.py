@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.system.harness import PASSWORD, Server, read_head, wait_until
+from tests.system.visiting import Shell
 
 pytestmark = pytest.mark.system
 
@@ -57,14 +58,21 @@ def files(server: Server) -> list[Path]:
     return sorted(server.data_dir.glob("recordings/*/*/*.mp4"))
 
 
-def set_camera(server: Server, values: str) -> None:
-    change = f"from mediastream.live.models import Camera as C; c = C.objects.get(slug='yard'); {values}; c.save()"
-    server.manage("shell", "-v0", "-c", change)
+def set_camera(shell: Shell, values: str) -> None:
+    shell.run(f"c = Camera.objects.get(slug='yard'); {values}; c.save()")
 
 
-def test_a_kill_loses_at_most_the_open_segment(seeded: Path, tmp_path: Path) -> None:
-    server = Server.start(shutil.copytree(seeded, tmp_path / "killed"), **SHORT)
-    server.manage("add_camera", "yard", "test-pattern", "--record", "--visibility", "public")
+@pytest.fixture(scope="module")
+def with_yard(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with that camera, to copy: its servers record it from their start on."""
+    folder = shutil.copytree(seeded, tmp_path_factory.mktemp("yard") / "data")
+    idle = Server(None, 0, folder, folder / "log")  # type: ignore[arg-type]
+    idle.manage("add_camera", "yard", "test-pattern", "--record", "--visibility", "public")
+    return folder
+
+
+def test_a_kill_loses_at_most_the_open_segment(with_yard: Path, tmp_path: Path) -> None:
+    server = Server.start(shutil.copytree(with_yard, tmp_path / "killed"), **SHORT)
     try:
         wait_until(lambda: len(files(server)) >= 3, 40, "three segments")
     finally:
@@ -170,36 +178,35 @@ def test_a_disk_that_refuses_is_said_and_recording_goes_on_when_it_takes_again(s
     assert recorded(server)["state"] == "recording"
 
 
-def test_a_quota_of_bytes_is_kept(server: Server) -> None:
+def test_a_quota_of_bytes_is_kept(server: Server, shell: Shell) -> None:
     wait_until(lambda: len(files(server)) >= 3, 40, "three segments")
     most = max(path.stat().st_size for path in files(server)) * 2
-    set_camera(server, f"c.keep_gb = '{most / 1e9:.6f}'[:8]")
+    set_camera(shell, f"c.keep_gb = '{most / 1e9:.6f}'[:8]")
     oldest = files(server)[0]
     wait_until(lambda: not oldest.exists(), 20, "the oldest to go")
     newest = files(server)[-1]
     wait_until(lambda: files(server) and files(server)[-1] > newest, 20, "another segment")
     assert sum(path.stat().st_size for path in files(server)) <= 2 * most
-    set_camera(server, "c.keep_gb = 10")
+    set_camera(shell, "c.keep_gb = 10")
 
 
-def test_what_is_switched_off_is_recorded_no_longer(server: Server) -> None:
+def test_what_is_switched_off_is_recorded_no_longer(server: Server, shell: Shell) -> None:
     wait_until(lambda: recorded(server)["state"] == "recording", 40, "it to record")
-    set_camera(server, "c.record = False")
+    set_camera(shell, "c.record = False")
     try:
         wait_until(lambda: not server.ffmpegs(), 20, "the camera to rest")
         assert recorded(server)["state"] == "off"
         assert recorded(server)["stretches"]
         assert list(server.data_dir.glob("recordings/*/*.part")) == []
     finally:
-        set_camera(server, "c.record = True")
+        set_camera(shell, "c.record = True")
     wait_until(lambda: recorded(server)["state"] == "recording", 40, "it to record again")
 
 
-def test_the_reserve_of_the_disk_is_left_alone(seeded: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(seeded, tmp_path / "full")
+def test_the_reserve_of_the_disk_is_left_alone(with_yard: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(with_yard, tmp_path / "full")
     server = Server.start(folder, **SHORT, MEDIASTREAM_RECORDING_RESERVE=str(10**18))
     try:
-        server.manage("add_camera", "yard", "test-pattern", "--record", "--visibility", "public")
         wait_until(lambda: recorded(server)["state"] == "no_room", 40, "the state to say so")
         assert list(folder.glob("recordings/*/*")) == []
         wait_until(lambda: not server.ffmpegs(), 20, "the camera to rest")
@@ -207,9 +214,8 @@ def test_the_reserve_of_the_disk_is_left_alone(seeded: Path, tmp_path: Path) -> 
         server.stop()
 
 
-def test_a_stop_ends_the_open_segment(seeded: Path, tmp_path: Path) -> None:
-    server = Server.start(shutil.copytree(seeded, tmp_path / "stopped"))  # ten seconds each
-    server.manage("add_camera", "yard", "test-pattern", "--record", "--visibility", "public")
+def test_a_stop_ends_the_open_segment(with_yard: Path, tmp_path: Path) -> None:
+    server = Server.start(shutil.copytree(with_yard, tmp_path / "stopped"))  # ten seconds each
     wait_until(lambda: list(server.data_dir.glob("recordings/*/*.part")), 40, "a segment to be begun")
     time.sleep(1)
     server.stop(signal.SIGINT)

@@ -18,19 +18,53 @@ import pytest
 from tests.media import Clips
 from tests.system.crowd import LAST_CHUNK, Readers, paused
 from tests.system.harness import ROOT, Server, free_port, read_head, request, wait_until
-from tests.system.visiting import sign_in
+from tests.system.visiting import Shell, sign_in
 
 pytestmark = pytest.mark.system
 
 
-def open_streams(server: Server, clips: Clips) -> list[psutil.Process]:
+Item = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def stocked(seeded: Path, clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Item, Item]:
+    """A data folder with a film and a short one, to copy."""
+    folder = shutil.copytree(seeded, tmp_path_factory.mktemp("stocked") / "data")
+    with closing(Shell(folder)) as shell:
+        return folder, shell.add_media(clips["long.mp4"]), shell.add_media(clips["h264.mp4"])
+
+
+@pytest.fixture(scope="module")
+def film(stocked: tuple[Path, Item, Item]) -> Item:
+    return stocked[1]
+
+
+@pytest.fixture
+def own_server(stocked: tuple[Path, Item, Item], tmp_path: Path) -> Iterator[Server]:
+    yield from serving(shutil.copytree(stocked[0], tmp_path / "own"))
+
+
+@pytest.fixture
+def patient_server(stocked: tuple[Path, Item, Item], tmp_path: Path) -> Iterator[Server]:
+    """A server whose downloads get longer than any test waits."""
+    yield from serving(shutil.copytree(stocked[0], tmp_path / "patient"), MEDIASTREAM_DOWNLOAD_GRACE="60")
+
+
+def serving(folder: Path, **environment: str) -> Iterator[Server]:
+    started = Server.start(folder, **environment)
+    yield started
+    started.close_opened()
+    if started.process.poll() is None:
+        started.stop()
+
+
+def open_streams(server: Server, film: Item) -> list[psutil.Process]:
     """A transcode, a camera both as pictures and as video, and a paused download; returns the FFmpegs."""
-    added = server.add_media(clips["long.mp4"])
     for path in (
-        f"{added['stream']}?profile=360p",
+        f"{film['stream']}?profile=360p",
         "/live/test-pattern/mjpeg",
         "/live/test-pattern/stream.mp4",
-        added["file"],
+        film["file"],
     ):
         assert read_head(server.open(path))[0] == 200
     found = server.ffmpegs()
@@ -39,16 +73,16 @@ def open_streams(server: Server, clips: Clips) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_everything_soon(own_server: Server, clips: Clips, number: int) -> None:
-    ffmpegs = open_streams(own_server, clips)
+def test_a_signal_ends_everything_soon(own_server: Server, film: Item, number: int) -> None:
+    ffmpegs = open_streams(own_server, film)
     own_server.stop(number, seconds=6)
     assert not any(child.is_running() for child in ffmpegs)
     assert own_server.process.returncode == 0
 
 
-def test_a_transcode_is_cut_and_not_ended_by_a_stop(own_server: Server, clips: Clips) -> None:
+def test_a_transcode_is_cut_and_not_ended_by_a_stop(own_server: Server, film: Item) -> None:
     """A player must not take what it got for the whole: the last chunk of the framing is missing."""
-    open_streams(own_server, clips)
+    open_streams(own_server, film)
     transcode, camera, *_ = own_server.opened
     own_server.process.send_signal(signal.SIGTERM)
     tail = b""
@@ -61,10 +95,9 @@ def test_a_transcode_is_cut_and_not_ended_by_a_stop(own_server: Server, clips: C
     assert tail.endswith(b"0\r\n\r\n")
 
 
-def test_a_download_gets_its_grace(own_server: Server, clips: Clips) -> None:
-    added = own_server.add_media(clips["h264.mp4"])
+def test_a_download_gets_its_grace(own_server: Server, stocked: tuple[Path, Item, Item], clips: Clips) -> None:
     size = clips["h264.mp4"].stat().st_size
-    connection = own_server.open(added["file"])
+    connection = own_server.open(stocked[2]["file"])
     _status, headers, body = read_head(connection)
     assert int(headers["content-length"]) == size
     own_server.process.send_signal(signal.SIGTERM)
@@ -104,29 +137,17 @@ def try_to_sign_in(server: Server) -> None:
         sign_in(server, "admin")
 
 
-@pytest.fixture
-def patient_server(seeded: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server whose downloads get longer than any test waits."""
-    started = Server.start(shutil.copytree(seeded, tmp_path / "patient"), MEDIASTREAM_DOWNLOAD_GRACE="60")
-    yield started
-    started.close_opened()
-    if started.process.poll() is None:
-        started.stop()
-
-
-def test_viewers_who_take_nothing_do_not_hold_the_stop(patient_server: Server, clips: Clips) -> None:
+def test_viewers_who_take_nothing_do_not_hold_the_stop(patient_server: Server, film: Item) -> None:
     """Their stream's end cannot go out to them; the grace is for downloads."""
-    added = patient_server.add_media(clips["long.mp4"])
-    for path in ("/live/test-pattern/mjpeg", "/live/test-pattern/stream.mp4", f"{added['stream']}?profile=1080p"):
+    for path in ("/live/test-pattern/mjpeg", "/live/test-pattern/stream.mp4", f"{film['stream']}?profile=1080p"):
         paused(patient_server, path)
     time.sleep(1)  # until every buffer on the way is full
     assert patient_server.stop(seconds=30) < 10
 
 
-def test_a_first_request_on_its_way_is_answered_by_a_stopping_server(patient_server: Server, clips: Clips) -> None:
+def test_a_first_request_on_its_way_is_answered_by_a_stopping_server(patient_server: Server, film: Item) -> None:
     """No client repeats the first request of a connection, which must not be closed as if it were an idle one."""
-    added = patient_server.add_media(clips["long.mp4"])
-    held = paused(patient_server, added["file"])
+    held = paused(patient_server, film["file"])
     watching = patient_server.open("/live/test-pattern/mjpeg")
     assert read_head(watching)[0] == 200
     with patient_server.connect() as new:
@@ -145,8 +166,8 @@ def connected(server: Server) -> int:
 
 
 @pytest.mark.parametrize("victim", ["arbiter", "worker"])
-def test_kill_9_leaves_no_ffmpeg(own_server: Server, clips: Clips, victim: str) -> None:
-    ffmpegs = open_streams(own_server, clips)
+def test_kill_9_leaves_no_ffmpeg(own_server: Server, film: Item, victim: str) -> None:
+    ffmpegs = open_streams(own_server, film)
     worker = own_server.worker()
     os.kill(own_server.process.pid if victim == "arbiter" else worker.pid, signal.SIGKILL)
     wait_until(lambda: not any(alive(child) for child in ffmpegs), 2, "no FFmpeg")

@@ -13,13 +13,13 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.system.harness import Server, wait_until
+from tests.system.visiting import Shell
 from tests.system.websocket import BINARY, CLOSE, TEXT, Refused, WebSocket
 
 pytestmark = pytest.mark.system
 
 CAMERAS = 8
 MAKE = f"""
-from mediastream.live.models import Camera
 common = dict(source="test-pattern", fps=2)
 for number in range({CAMERAS}):
     Camera.objects.create(slug=f"cam-{{number}}", name=f"Camera {{number}}", visibility="public", **common)
@@ -30,9 +30,13 @@ Camera.objects.create(slug="hidden", name="Hidden", visibility="private", **comm
 @pytest.fixture(scope="module")
 def server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server.start(shutil.copytree(seeded, tmp_path_factory.mktemp("wall") / "data"))
-    server.manage("shell", "-c", MAKE)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cameras(shell: Shell) -> None:
+    shell.run(MAKE)
 
 
 def show(socket: WebSocket, **tiles: dict[str, float]) -> None:
@@ -83,9 +87,8 @@ def test_a_camera_one_may_not_see_is_refused_and_the_others_come(server: Server)
         assert picture(socket)[0] == number
 
 
-def test_a_camera_made_private_by_another_process_goes_dark(server: Server) -> None:
+def test_a_camera_made_private_by_another_process_goes_dark(server: Server, shell: Shell) -> None:
     change = """
-from mediastream.live.models import Camera
 camera = Camera.objects.get(slug="cam-2")
 camera.visibility = "{}"
 camera.save()
@@ -93,11 +96,11 @@ camera.save()
     with WebSocket(server, "/ws/live/") as socket:
         show(socket, cam_2={})
         until(socket, camera="cam-2", state="live")
-        server.manage("shell", "-c", change.format("private"))
+        shell.run(change.format("private"))
         try:
             until(socket, camera="cam-2", state="refused")
         finally:
-            server.manage("shell", "-c", change.format("public"))
+            shell.run(change.format("public"))
 
 
 @pytest.mark.parametrize("text", ["", "x", '{"show": 5}', '{"show": {"a/b": {}}}'])
