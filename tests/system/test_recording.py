@@ -173,7 +173,8 @@ def test_a_disk_that_refuses_is_said_and_recording_goes_on_when_it_takes_again(s
         wait_until(lambda: recorded(server)["state"] == "failed", 20, "the state to say so")
     finally:
         resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
-    count = len(files(server))
+    wait_until(lambda: recorded(server)["state"] == "recording", 20, "it to record again")
+    count = len(files(server))  # what was begun before the disk refused may have come to its end until now
     wait_until(lambda: len(files(server)) > count, 20, "another segment")
     assert recorded(server)["state"] == "recording"
 
