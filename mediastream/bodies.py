@@ -21,6 +21,7 @@ from mediastream.chunking import Chunking
 from mediastream.errors import StreamCut
 from mediastream.http.ranges import Span
 from mediastream.openfile import OpenFile
+from mediastream.pipe import Pipe
 from mediastream.process import Child
 
 LIVE_PATIENCE = 60.0  # seconds a socket may take no byte before it is aborted
@@ -217,21 +218,34 @@ class ProcessBody(Body):
 
     async def __anext__(self) -> bytes:
         if self._first and not self._drained:
-            first, self._first = self._first, b""
             await asyncio.sleep(0)
-            return first
+            return self.take_first()
         size = self._chunking.asked(time.monotonic())
         chunk = b"" if self._drained else await self._read(size)
         if chunk:
             await asyncio.sleep(0)  # read() does not suspend while its buffer is full
             self._chunking.given(time.monotonic())
             return chunk
+        await self.end()
+        raise StopAsyncIteration
+
+    @property
+    def pipe(self) -> Pipe | None:
+        """What a server may take the bytes from by itself, if there is one: after `take_first`, and before `end`. They
+        are then no longer iterated."""
+        return self._child.pipe
+
+    def take_first(self) -> bytes:
+        first, self._first = self._first, b""
+        return first
+
+    async def end(self) -> None:
+        """Nothing more comes. Raises StreamCut if there should have."""
         returncode = await self._child.wait()
         if self._drained:
             raise StreamCut("the server is stopping")
         if returncode != 0:
             raise StreamCut(f"{self._child.name} ended with {returncode}: {self._child.stderr}")
-        raise StopAsyncIteration
 
     async def _read(self, size: int) -> bytes:
         try:

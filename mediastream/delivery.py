@@ -19,7 +19,7 @@ from django.core import signals
 from django.http import HttpResponseBase
 
 from mediastream import streams
-from mediastream.bodies import FileBody
+from mediastream.bodies import FileBody, ProcessBody
 from mediastream.broadcast import BroadcastBody
 from mediastream.errors import StreamCut
 from mediastream.grants import LIFE, Grant
@@ -107,6 +107,8 @@ async def _send_body(response: StreamResponse, scope: Scope, send: Send, stream:
     if isinstance(response.body, FileBody) and ZERO_COPY in extensions:
         _grant(response, response.body, extensions.get(CONNECTION))
         await _send_pieces(response.body, send, stream)
+    if isinstance(response.body, ProcessBody):
+        await _splice(response.body, send, stream, extensions.get(CONNECTION))
     if isinstance(response.body, BroadcastBody):
         await _broadcast(response.body, send, stream, extensions.get(CONNECTION))
     patience = None if CONNECTION in extensions else response.body.patience
@@ -126,6 +128,18 @@ async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> No
         else:
             message = {"type": ZERO_COPY, "file": body.file.fd, "offset": piece.start, "count": piece.length}
             await send({**message, "counter": stream, "more_body": True})
+
+
+async def _splice(body: ProcessBody, send: Send, stream: streams.Stream, connection: Any) -> None:
+    """A child's output from its pipe to the socket, where both can be had. The first of it, which was read to see if
+    any comes, takes the head along."""
+    if body.pipe is None or connection is None or not connection.can_splice():
+        return
+    first = body.take_first()
+    await send(_chunk(first))
+    stream.bytes += len(first)
+    await connection.splice(body.pipe, stream)
+    await body.end()
 
 
 async def _broadcast(body: BroadcastBody, send: Send, stream: streams.Stream, connection: Any) -> None:

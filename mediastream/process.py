@@ -108,6 +108,11 @@ class Child:
         assert self._process.stdout is not None, "spawned without a stdout pipe"
         return await self._process.stdout.read(size)
 
+    @property
+    def pipe(self) -> Pipe | None:
+        """Its stdout, if it was spawned with a wide one."""
+        return self._pipe
+
     def offer(self, data: bytes) -> bool:
         """Write all of it to stdin if nothing of before is left to be written; else do nothing and say False.
 

@@ -21,7 +21,7 @@ from mediastream import streams
 from mediastream.bodies import DOWNLOAD_PATIENCE
 from mediastream.grants import Grant
 from mediastream.openfile import OpenFile
-from mediastream.server.sending import FileSendingProtocol
+from mediastream.server.splicing import SplicingProtocol
 from mediastream.server.zerocopy import Disconnected, FileSlice
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Grants:
             grant.file.close()
 
 
-class GrantedProtocol(FileSendingProtocol):
+class GrantedProtocol(SplicingProtocol):
     """`stream`: what the response under way streams, whoever sends it."""
 
     def __init__(self, worker: "MediaWorker") -> None:

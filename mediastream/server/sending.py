@@ -86,23 +86,23 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
         self._held = (head + (f"{size:x}\r\n".encode() if chunked else b""), body, b"\r\n" if chunked else b"")
 
     async def _send_held(self, head: bytes, part: FileSlice, tail: bytes) -> None:
-        if self.transport.get_write_buffer_size():
-            # What the transport still holds goes first: with both marks at 0 it says when it is out.
-            self.transport.set_write_buffer_limits(high=0)
-            await self._flow_control.drain()
-            self.transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT)
+        await self._flush()
         try:
             self.sender()
         except OSError:  # no descriptor is left for it
             await self._send_read(head, part, tail)
             return
         try:
-            await self._transmit(head, part)
+            await self._transmit(head, part, tail)
         except Disconnected:
             self.transport.abort()
-            return
-        if tail:
-            self._safe_write(tail)
+
+    async def _flush(self) -> None:
+        """What the transport still holds goes first: with both marks at 0 it says when it is out."""
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)
+            await self._flow_control.drain()
+            self.transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT)
 
     async def _send_read(self, head: bytes, part: FileSlice, tail: bytes) -> None:
         """As by any server: the bytes read, and given to the transport."""
@@ -128,7 +128,7 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
             await self._flow_control.drain()
         self._safe_write(tail)
 
-    async def _transmit(self, head: bytes, part: FileSlice) -> None:
+    async def _transmit(self, head: bytes, part: FileSlice, tail: bytes) -> None:
         done = asyncio.get_running_loop().create_future()
 
         def ended(fault: Exception | None) -> None:
@@ -136,7 +136,7 @@ class FileSendingProtocol(ASGIProtocol):  # type: ignore[misc]
                 done.set_exception(fault) if fault else done.set_result(None)
 
         sender = self.sender()
-        sender.start(head, part, ended)
+        sender.start(head, part, ended, tail)
         try:
             await done
         finally:

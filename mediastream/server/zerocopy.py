@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from mediastream.errors import StreamCut
+from mediastream.pipe import Pipe
 
 WINDOW = 256 * 1024  # bytes looked at, or read ahead, at once
 BUDGET = 1024 * 1024  # bytes for one client in one turn of the loop, so that a fast one starves nobody
@@ -62,6 +63,31 @@ class FileSlice:
     def __bool__(self) -> bool:
         return False
 
+    def in_memory(self, size: int) -> bool:
+        return resident(self.fd, self.offset, size)
+
+    def send(self, to: int, size: int) -> int:
+        return os.sendfile(to, self.fd, self.offset, size)
+
+
+class PipeSlice(FileSlice):
+    """`count` bytes that a pipe holds, and that nobody else takes from it."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: Pipe, count: int, counter: Counter) -> None:
+        super().__init__(pipe.fd, 0, count, counter)
+        self._pipe = pipe
+
+    def in_memory(self, size: int) -> bool:
+        return True
+
+    def send(self, to: int, size: int) -> int:
+        """Its child may be ended at any time, which closes the pipe; its descriptor may be another's then."""
+        if self._pipe.fd < 0:
+            raise StreamCut("its child was ended")
+        return os.splice(self._pipe.fd, to, size, flags=os.SPLICE_F_NONBLOCK)
+
 
 class Disconnected(ConnectionError):
     """The client is gone."""
@@ -79,18 +105,19 @@ class SocketSender:
         self._socket = socket.socket(watched.family, watched.type, watched.proto, os.dup(watched.fileno()))
         self._socket.setblocking(False)
         self.sent = 0
-        self._head = memoryview(b"")
+        self._head, self._tail = bytearray(), bytearray()
         self._part: FileSlice | None = None
         self._ended: Ended | None = None
         self._resident = 0  # up to here the file is known to be in memory
         self._watching = False
 
-    def start(self, head: bytes, part: FileSlice, ended: Ended) -> None:
-        """Send `head`, then `part`; then call `ended`, perhaps before this returns.
+    def start(self, head: bytes, part: FileSlice, ended: Ended, tail: bytes = b"") -> None:
+        """Send `head`, `part` and `tail`; then call `ended`, perhaps before this returns.
 
         It is given None, StreamCut if the file is shorter than it was or cannot be read, or Disconnected.
         """
-        self._head, self._part, self._ended, self._resident = memoryview(head), part, ended, part.offset
+        self._head, self._tail = bytearray(head), bytearray(tail)
+        self._part, self._ended, self._resident = part, ended, part.offset
         self._go()
 
     def stop(self) -> None:
@@ -116,8 +143,10 @@ class SocketSender:
         if part is None:
             return
         try:
-            self._send_head()
+            self._send_text(self._head, socket.MSG_MORE)  # so that it may share a packet with what follows at once
             finished = self._send_file(part)
+            if finished:
+                self._send_text(self._tail)
         except BlockingIOError:
             self._watch()
         except StreamCut as cut:
@@ -130,22 +159,22 @@ class SocketSender:
             if finished:
                 self._end(None)
 
-    def _send_head(self) -> None:
-        """The file's bytes follow at once: MSG_MORE lets them share a packet."""
-        while self._head:
-            taken = self._socket.send(self._head, socket.MSG_MORE)
+    def _send_text(self, text: bytearray, flags: int = 0) -> None:
+        """What the socket has taken is no longer in it."""
+        while text:
+            taken = self._socket.send(text, flags)
             self.sent += taken
-            self._head = self._head[taken:]
+            del text[:taken]
 
     def _send_file(self, part: FileSlice) -> bool:
         """True if all of it is out; else somebody will call `_go` again."""
         budget = BUDGET
         while part.count:
             window = min(WINDOW, part.count)
-            if part.offset + window > self._resident and not resident(part.fd, part.offset, window):
+            if part.offset + window > self._resident and not part.in_memory(window):
                 self._read_ahead(part, window)
                 return False
-            taken = os.sendfile(self._socket.fileno(), part.fd, part.offset, window)
+            taken = part.send(self._socket.fileno(), window)
             if taken == 0:
                 raise StreamCut(f"the file ends at byte {part.offset}, {part.count} before its promised length")
             self.sent += taken
