@@ -4,8 +4,8 @@ Bodies are closed by the handler that asked for this, deterministically, and a f
 connection. HEAD is answered by its headers: no body is iterated for it.
 
 Our worker hands over the connection itself as an ASGI extension (server/connection.py): it watches for
-clients that take no byte, sends files without reading them, and takes grants (grants.py). Under other
-servers the best that can be had is a deadline on each chunk.
+clients that take no byte, sends files and what children say without reading it, and takes grants
+(grants.py). Under other servers the best that can be had is a deadline on each chunk.
 """
 
 import asyncio

@@ -9,16 +9,13 @@ later than that is sent at once.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from mediastream.bodies import SILENT
 from mediastream.errors import StreamCut
 from mediastream.pipe import Pipe
 from mediastream.server.sending import FileSendingProtocol
 from mediastream.server.zerocopy import Disconnected, Ended, PipeSlice, SocketSender
-
-if TYPE_CHECKING:
-    from mediastream.streams import Stream
+from mediastream.streams import Stream
 
 GATHER = 0.001  # seconds; uvloop's timers know no less
 
@@ -26,7 +23,7 @@ GATHER = 0.001  # seconds; uvloop's timers know no less
 class Splicing:
     """Under way until `ended` is called, with what SocketSender gives it, or until `stop` is."""
 
-    def __init__(self, sender: SocketSender, pipe: Pipe, stream: "Stream", ended: Ended, *, chunked: bool) -> None:
+    def __init__(self, sender: SocketSender, pipe: Pipe, stream: Stream, ended: Ended, *, chunked: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._sender, self._pipe, self._stream, self._ended = sender, pipe, stream, ended
         self._chunked = chunked
@@ -74,7 +71,7 @@ class SplicingProtocol(FileSendingProtocol):
             return False
         return True
 
-    async def splice(self, pipe: Pipe, stream: "Stream") -> None:
+    async def splice(self, pipe: Pipe, stream: Stream) -> None:
         """All that comes out of `pipe`, to its end, for the response under way, whose head and first chunk have been
         sent. Raises StreamCut."""
         await self._flush()
