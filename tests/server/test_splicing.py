@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,12 @@ class Children:
 
 
 @pytest.fixture
-def children(monkeypatch: pytest.MonkeyPatch) -> Children:
+def children(monkeypatch: pytest.MonkeyPatch, serve: object) -> Iterator[Children]:
+    """None may be left when the loop ends."""
     monkeypatch.setattr(streams, "_totals", {})
-    return Children()
+    children = Children()
+    yield children
+    children.wait_for_none()
 
 
 @pytest.fixture
