@@ -20,7 +20,7 @@ from tests.system.harness import Server, read_head, request, wait_until
 
 ROUNDS = 5
 TIMES = 25  # how often the clip of half a minute is repeated: 590 MB
-READ = 1024 * 1024  # bytes
+READ = 128 * 1024  # bytes: as many as cat takes at once
 
 
 def main() -> None:

@@ -46,13 +46,15 @@ class Counter(Protocol):
 
 
 class FileSlice:
-    """`count` bytes of a file, going through gunicorn's `send` as a body of that length.
+    """`count` bytes of a file, going through gunicorn's `send` as a body of that length; `window`: of them at once.
 
     gunicorn counts len(body) against the Content-Length and hands the body to `_send_body`, which we
     override; a false body of another class than bytes is left as it is on the way.
     """
 
     __slots__ = ("count", "counter", "fd", "offset")
+
+    window = WINDOW
 
     def __init__(self, fd: int, offset: int, count: int, counter: Counter | None = None) -> None:
         self.fd, self.offset, self.count, self.counter = fd, offset, count, counter
@@ -74,6 +76,8 @@ class PipeSlice(FileSlice):
     """`count` bytes that a pipe holds, and that nobody else takes from it."""
 
     __slots__ = ("_pipe",)
+
+    window = BUDGET  # there is no disk to wait for
 
     def __init__(self, pipe: Pipe, count: int, counter: Counter) -> None:
         super().__init__(pipe.fd, 0, count, counter)
@@ -170,7 +174,7 @@ class SocketSender:
         """True if all of it is out; else somebody will call `_go` again."""
         budget = BUDGET
         while part.count:
-            window = min(WINDOW, part.count)
+            window = min(part.window, part.count)
             if part.offset + window > self._resident and not part.in_memory(window):
                 self._read_ahead(part, window)
                 return False
