@@ -27,7 +27,7 @@ from mediastream.feeds.known import Reading, reading
 from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.views import join
 from mediastream.lean import LeanRequest
-from mediastream.request_threads import shared_threads
+from mediastream.request_threads import lean_threads
 from mediastream.sendsink import SendSink
 from mediastream.streams import Label, Stream
 
@@ -99,7 +99,7 @@ class FeedSocket(AsyncWebsocketConsumer):
     async def _reading(self) -> Reading:
         """As for an HTTP request with this handshake's headers."""
         request = LeanRequest({**self.scope, "method": "GET"}, io.BytesIO())
-        async with shared_threads():
+        with lean_threads():
             return await reading(request, self.scope["url_route"]["kwargs"]["topic"])
 
     async def _send_all(self, body: FeedBody, known: Reading, connection: Any) -> None:

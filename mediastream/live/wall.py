@@ -35,13 +35,14 @@ from mediastream.live.frames import Frame
 from mediastream.live.known import KnownCamera, right_to
 from mediastream.live.rhythm import Pace
 from mediastream.live.scaling import fitting, scaled
-from mediastream.request_threads import shared_threads
+from mediastream.request_threads import lean_threads
 from mediastream.streams import Label, Stream
 
 logger = logging.getLogger(__name__)
 
 HEAD = struct.Struct("!Hd")
 LOOK_EVERY = 1.0  # seconds: at states
+PATIENCE = 60.0  # seconds one message may wait for its page
 _STATES = {State.LIVE: "live", State.LATE: "late", State.RECONNECTING: "failed"}
 
 
@@ -90,10 +91,13 @@ class Shown:
         return self._camera.closed
 
     def revoke(self) -> None:
+        """At once, not when the socket gets to it, which a page that has paused keeps waiting."""
         self.revoked = True
+        self.close()
         self._news.set()
 
     def close(self) -> None:
+        """Safe to repeat."""
         self._viewer.end()
         self._camera.leave(self._viewer)
         if self.stream.reason == streams.COMPLETE and not self.over:
@@ -124,8 +128,8 @@ class Wall(AsyncWebsocketConsumer):
                 await super().__call__(scope, receive, send)
                 if self._pumping is not None:
                     self._pumping.cancel()
-        except* OSError:
-            logger.debug("the page left while something was sent to it")
+        except* OSError:  # TimeoutError is one
+            logger.debug("the page left while something was sent to it, or took nothing")
         finally:
             while self._shown:
                 self._shown.popitem()[1].close()
@@ -133,6 +137,11 @@ class Wall(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         await self.accept()
         self._pumping = self._tasks.create_task(self._pump(), name="wall")
+
+    async def send(self, *args: Any, **options: Any) -> None:
+        """Raises TimeoutError, which ends the socket, if its page takes nothing for too long."""
+        async with asyncio.timeout(PATIENCE):
+            await super().send(*args, **options)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -170,7 +179,7 @@ class Wall(AsyncWebsocketConsumer):
     async def _right_to(self, slug: str) -> access.Right[KnownCamera]:
         """As for an HTTP request with this handshake's headers."""
         request = LeanRequest({**self.scope, "method": "GET"}, io.BytesIO())
-        async with shared_threads():
+        with lean_threads():
             return await right_to(request, slug)
 
     async def _pump(self) -> None:

@@ -1,5 +1,6 @@
-"""A right to a topic that is taken away from a reader who has paused, so that what is sent to it waits."""
+"""A right that is taken away from a reader or a page that has paused, so that what is sent to it waits."""
 
+import json
 import shutil
 import socket
 import time
@@ -12,7 +13,7 @@ import pytest
 from tests.system.harness import wait_until
 from tests.system.servers import KINDS, Running
 from tests.system.visiting import Shell, Viewer
-from tests.system.websocket import CLOSE, WebSocket
+from tests.system.websocket import BINARY, CLOSE, WebSocket
 
 pytestmark = pytest.mark.system
 SOON = 4.0  # seconds; it takes less than one, but the tests' machine may have other things to do
@@ -20,6 +21,7 @@ OWN, UVICORN = (next(kind for kind in KINDS if kind.name == name) for name in ("
 
 MAKE = """
 Topic.objects.create(name="guarded", visibility="members", history=500)
+Camera.objects.create(slug="guarded", name="Guarded", visibility="members", source="test-pattern", fps=30)
 """
 MUCH = """
 from mediastream.feeds.hub import Event, publish
@@ -77,6 +79,21 @@ def test_one_who_has_paused_is_ended(running: Running, shell: Shell) -> None:
         else:
             time.sleep(2)  # twice what the closing frame waits
             assert CLOSE not in read_on(socket_)
+
+
+def test_a_wall_that_has_paused_lets_go_of_the_camera(running: Running, shell: Shell) -> None:
+    user, session = shell.user()
+    since = len(running.log.read_text())
+    with WebSocket(running, "/ws/live/", f"Cookie: sessionid={session}") as page:
+        page.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        page.send(json.dumps({"show": {"guarded": {}}}))
+        while page.receive()[0] != BINARY:
+            pass
+        time.sleep(3)  # until its socket is full
+        assert not ends(running, since)
+        shell.run(f"User.objects.filter(pk={user}).update(is_active=False)")
+        wait_until(lambda: ends(running, since) == {"wall": "revoked"}, SOON, "the end of the camera's stream")
+        wait_until(lambda: not running.ffmpegs(), 2 * SOON, "the end of the camera")
 
 
 def ended(connection: socket.socket) -> bool:
