@@ -1,14 +1,19 @@
 """A remux by `stream.mp4` beside the same FFmpeg with nothing but `cat` behind it: its first byte, and its last.
 
+And beside what any server would have to do at least: the same FFmpeg with a process behind it that does nothing but
+splice the pipe to a socket. What that takes beyond `cat` is the price of TCP on this machine.
+
 The film is Matroska with H.264 and AAC, so that both are copied and FFmpeg has as little to do as it can have. Both run
 the same command line, take turns, and have core 0 for what sends (the server and its FFmpeg; FFmpeg alone) and core 1
 for what reads.
 """
 
+import fcntl
 import os
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,8 +23,14 @@ from bench.report import Table, on_core
 from tests.media import run_ffmpeg
 from tests.system.harness import Server, read_head, request, wait_until
 
-ROUNDS = 5
+ROUNDS = 9  # of two runs that each differ by half from the last on a machine that others use
 TIMES = 25  # how often the clip of half a minute is repeated: 590 MB
+PIPE = 1024 * 1024  # bytes, as the server makes it
+SPLICE = """
+import os, socket, sys
+to = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+while os.splice(0, to.fileno(), 1024 * 1024): pass
+"""
 READ = 128 * 1024  # bytes: as many as cat takes at once
 
 
@@ -33,6 +44,7 @@ def main() -> None:
             command = bare(server, path)
             table = Table("stream", f"a remux of {film.stat().st_size / 1e6:.0f} MB", "figure", "at least", "aim")
             table.row("time to read all, `ffmpeg \\| cat` = 1", whole(server, path, command), "1.05", "1.00")
+            table.row("the same, FFmpeg and a splice to a socket = 1", beside_splice(server, path, command), "", "")
             table.row("first byte after the request, over FFmpeg's own: ms", first(server, path, command), "30", "5")
             table.write()
         finally:
@@ -65,6 +77,10 @@ def whole(server: Server, path: str, command: list[str]) -> str:
     return in_turns(lambda: read_all(server, path), lambda: piped(command), lambda ours, bare: ours / bare)
 
 
+def beside_splice(server: Server, path: str, command: list[str]) -> str:
+    return in_turns(lambda: read_all(server, path), lambda: spliced(command), lambda ours, bare: ours / bare)
+
+
 def first(server: Server, path: str, command: list[str]) -> str:
     return in_turns(
         lambda: first_byte(server, path), lambda: first_of(command), lambda ours, bare: 1000 * (ours - bare)
@@ -81,15 +97,35 @@ def in_turns(ours: Callable[[], float], bare: Callable[[], float], compared: Cal
 
 def read_all(server: Server, path: str) -> float:
     wait_until(lambda: not server.ffmpegs(), 20, "no FFmpeg")
-    buffer, taken = bytearray(READ), 0
     started = time.perf_counter()
     with server.connect() as connection:
         connection.sendall(request(path, "Connection: close"))
-        while count := connection.recv_into(buffer):
-            taken += count
+        taken = taken_from(connection)
     took = time.perf_counter() - started
     assert taken > 100_000_000
     return took
+
+
+def taken_from(connection: socket.socket) -> int:
+    buffer, taken = bytearray(READ), 0
+    while count := connection.recv_into(buffer):
+        taken += count
+    return taken
+
+
+def spliced(command: list[str]) -> float:
+    started = time.perf_counter()
+    sending = spawned(command)
+    assert sending.stdout is not None
+    fcntl.fcntl(sending.stdout, fcntl.F_SETPIPE_SZ, PIPE)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        argv = [sys.executable, "-S", "-E", "-c", SPLICE, str(listener.getsockname()[1])]
+        moving = subprocess.Popen(argv, stdin=sending.stdout, preexec_fn=on_core_zero)
+        sending.stdout.close()
+        with listener.accept()[0] as connection:
+            assert taken_from(connection) > 100_000_000
+    assert sending.wait() == moving.wait() == 0
+    return time.perf_counter() - started
 
 
 def piped(command: list[str]) -> float:
