@@ -182,6 +182,7 @@ async def test_it_does_not_wait_behind_requests(kept: Rows[str, str], table: Tab
         await asyncio.gather(*requests)
 
 
+@pytest.mark.django_db  # the threads look after the connections that others have left in them
 async def test_who_outlives_its_request_may_go_on_asking() -> None:
     async def later() -> str:
         await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from tests.system.harness import Server, read_head, request, wait_until
 from tests.system.proxies import NO_CERTIFICATE, Proxy
 from tests.system.servers import KINDS, Running
 from tests.system.test_feeds import MAKE, Reader, publish
+from tests.system.visiting import Shell
 from tests.system.websocket import TEXT, WebSocket
 
 pytestmark = [
@@ -58,9 +59,8 @@ def server(seeded: Path, folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def tokens(server: Server) -> dict[str, str]:
-    found: dict[str, str] = eval(server.manage("shell", "-v", "0", "-c", MAKE).splitlines()[-1])
-    return found
+def tokens(shell: Shell) -> dict[str, str]:
+    return dict(shell.run(MAKE))
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +148,9 @@ def test_the_page_in_a_browser(proxied: Proxied, page: Page) -> None:
 def test_a_wsgi_server_behind_it(seeded: Path, folder: Path, tmp_path: Path) -> None:
     data_dir = shutil.copytree(seeded, tmp_path / "data", ignore=shutil.ignore_patterns("*.sock"))
     running = Running.run(GTHREAD, data_dir, tmp_path / "log")
-    proxy = None
+    shell, proxy = Shell(data_dir), None
     try:
-        token = eval(running.manage("shell", "-v", "0", "-c", MAKE).splitlines()[-1])["news"]
+        token = shell.run(MAKE)["news"]
         proxy, proxied = before(running, folder / f"nginx-{running.port}")
         with Reader(proxied, "/feeds/news/events") as reader:
             reader.more()
@@ -162,4 +162,5 @@ def test_a_wsgi_server_behind_it(seeded: Path, folder: Path, tmp_path: Path) -> 
     finally:
         if proxy is not None:
             proxy.stop()
+        shell.close()
         running.kill()

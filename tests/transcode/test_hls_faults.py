@@ -14,6 +14,7 @@ from django.test import Client
 
 from tests.media import BUNDLED, Clips
 from tests.media_library.conftest import make_clip
+from tests.system.harness import wait_until
 from tests.transcode.assembled import fetch, playlist
 from transcode import hls, registry
 
@@ -73,6 +74,12 @@ def small_disk(tmp_path: Path, settings: LazySettings) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def status(client: Client, address: str) -> int:
+    response = client.get(address)
+    response.close()
+    return response.status_code
+
+
 def fill(filler: Path) -> None:
     with filler.open("ab", buffering=0) as file, suppress(OSError):  # in the end there is no room
         while file.write(b"x" * 4096):
@@ -94,5 +101,6 @@ def test_a_disk_that_fills_up_gives_up_the_old_and_then_says_so(client: Client, 
     assert response.status_code == 507
     assert json.loads(response.content)["error"] == "disk_full"
     filler.unlink()
+    wait_until(lambda: status(client, segments[200]) != 503, 20, "the end of what gives each other up")
     assert fetch(client, segments[200])[4:8] == b"moof"
-    assert not list(small_disk.rglob(".draft-*"))
+    wait_until(lambda: not list(small_disk.rglob(".draft-*")), 20, "the end of what is made ahead")
