@@ -91,11 +91,13 @@ def _match(urlconf: str, path: str) -> ResolverMatch | None:
 
 
 def _check_host(request: LeanRequest) -> None:
-    """Raises DisallowedHost. As Django does it, but once for each Host that comes: a crowd's is the same."""
-    if settings.USE_X_FORWARDED_HOST:
+    """Raises DisallowedHost. As Django does it, but once for each Host that comes: a crowd's is the same. Where there
+    is none, or a proxy has another word for it, it is no matter of this header alone."""
+    host: str | None = request.META.get("HTTP_HOST")
+    if host is None or settings.USE_X_FORWARDED_HOST:
         request.get_host()
         return
-    known = request.META.get("HTTP_HOST", ""), *settings.ALLOWED_HOSTS
+    known = host, *settings.ALLOWED_HOSTS
     if known in _allowed:
         return
     request.get_host()

@@ -124,6 +124,12 @@ async def test_a_host_that_is_not_ours_is_refused_whoever_came_before(ask: Asker
     assert (await ask("/hello", headers=headers["films.example"])).status == 400
 
 
+async def test_without_a_host_it_is_the_servers_own_name(ask: Asker, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["films.example"]
+    for name, status in (("films.example", 200), ("evil.example", 400)):
+        assert (await ask("/hello", headers=[], http_version="1.0", server=(name, 80))).status == status
+
+
 async def test_a_proxys_word_for_the_host_is_checked_each_time(ask: Asker, settings: Any) -> None:
     settings.ALLOWED_HOSTS, settings.USE_X_FORWARDED_HOST = ["films.example"], True
     ours, theirs = (b"host", b"films.example"), (b"x-forwarded-host", b"evil.example")
