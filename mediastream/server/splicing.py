@@ -4,8 +4,8 @@ All that the pipe holds goes out at a time, as one chunk (RFC 9112 section 7.1) 
 file (zerocopy.py, which does the sending) there is no task: callbacks of the loop alone.
 
 FFmpeg writes in pieces of 32 KiB. To be woken by each, on the core on which it runs, costs more than to copy them does;
-so after each chunk the pipe is left alone for a moment, in which it fills by half or so if FFmpeg is fast. What comes
-later than that is sent at once.
+so after each chunk the pipe is left alone for a moment. It must be shorter than FFmpeg takes to fill the pipe, which is
+half a millisecond when it copies: a full one makes it wait. What comes later than the moment is sent at once.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ import asyncio
 from mediastream.bodies import SILENT
 from mediastream.errors import StreamCut
 from mediastream.pipe import Pipe
+from mediastream.server.finetimer import FineTimer
 from mediastream.server.sending import FileSendingProtocol
 from mediastream.server.zerocopy import Disconnected, Ended, PipeSlice, SocketSender
 from mediastream.streams import Stream
 
-GATHER = 0.001  # seconds; uvloop's timers know no less
+GATHER = 0.0003  # seconds
 
 
 class Splicing:
@@ -27,11 +28,13 @@ class Splicing:
         self._loop = asyncio.get_running_loop()
         self._sender, self._pipe, self._stream, self._ended = sender, pipe, stream, ended
         self._chunked = chunked
+        self._gathering = FineTimer(self.look)
         self._timer: asyncio.Handle = self._loop.call_soon(self.look)
 
     def stop(self) -> None:
         """Safe to repeat."""
         self._timer.cancel()
+        self._gathering.close()
         self._pipe.unwatch()
         self._sender.stop()
 
@@ -53,8 +56,10 @@ class Splicing:
         if fault is not None:
             self._ended(fault)
             return
-        few = (self._pipe.count() or 0) < self._pipe.enough
-        self._timer = self._loop.call_later(GATHER if few else 0, self.look)
+        if (self._pipe.count() or 0) < self._pipe.enough:
+            self._gathering.start(GATHER)
+        else:
+            self._timer = self._loop.call_soon(self.look)
 
     def _give_up(self) -> None:
         self._ended(StreamCut(f"nothing came for {SILENT:g} seconds"))
