@@ -6,7 +6,6 @@ leaving are those a player sees: from its request, or its beacon, on.
 
 import http.client
 import random
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from bench.children import Children
 from bench.report import Table
+from mediastream.ffmpeg import executable
 from tests.media import run_ffmpeg
 from tests.system.harness import Server, wait_until
 from transcode.layout import TARGET
@@ -101,7 +101,7 @@ def cold(server: Server, base: str, path: Path) -> str:
 def bare_segment(path: Path, number: int) -> float:
     """Seconds until an FFmpeg with the same options has written a segment's seconds, and has ended."""
     command = [
-        shutil.which("ffmpeg") or "ffmpeg", "-v", "error", "-ss", str(int(TARGET) * number), "-i", str(path),
+        executable(), "-v", "error", "-ss", str(int(TARGET) * number), "-i", str(path),
         "-map", "0:0", "-t", str(int(TARGET)),
         "-vf", "scale=-2:720,setsar=1,format=yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-crf", "21",
         "-maxrate", "3500000", "-bufsize", "7000000", "-bf", "0", "-sc_threshold", "0", "-g", "1000",
