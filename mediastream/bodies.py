@@ -223,17 +223,17 @@ class ProcessBody(Body):
         size = self._chunking.asked(time.monotonic())
         chunk = b"" if self._drained else await self._read(size)
         if chunk:
-            await asyncio.sleep(0)  # read() does not suspend while its buffer is full
+            await asyncio.sleep(0)  # read() does not suspend while there is more
             self._chunking.given(time.monotonic())
             return chunk
         await self.end()
         raise StopAsyncIteration
 
     @property
-    def pipe(self) -> Pipe | None:
-        """What a server may take the bytes from by itself, if there is one: after `take_first`, and before `end`. They
-        are then no longer iterated."""
-        return self._child.pipe
+    def pipe(self) -> Pipe:
+        """What a server may take the bytes from by itself, after `take_first` and before `end`. They are then no longer
+        iterated."""
+        return self._child.stdout
 
     def take_first(self) -> bytes:
         first, self._first = self._first, b""

@@ -1,4 +1,4 @@
-"""Warnings about settings and servers that break streams: Django's system checks, and one look at run time.
+"""Settings, servers and kernels that break streams: Django's system checks, and one look at run time.
 
 `manage.py check` runs without the server, so it sees Django's settings, and gunicorn's where they are in the
 environment. What else there is to know of a WSGI server stands in the environ of each request (PEP 3333): the
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004 - Django's name
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name
 from django.middleware.gzip import GZipMiddleware
 from django.utils.module_loading import import_string
 
@@ -31,6 +31,18 @@ UNFIT = {
 def register_all() -> None:
     register(check_middleware)
     register(check_gunicorn)
+    register(check_kernel)
+
+
+def check_kernel(**_: Any) -> list[CheckMessage]:
+    """Before the first FFmpeg fails for it (exiting.py)."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as fault:
+        text = f"This system cannot tell of a child's end by pidfd_open(2): {fault.strerror}."
+        hint = "Linux 5.3 or later has it; a container's seccomp profile must allow it."
+        return [Error(text, hint=hint, id="mediastream.E001")]
+    return []
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:

@@ -133,7 +133,7 @@ async def _send_pieces(body: FileBody, send: Send, stream: streams.Stream) -> No
 async def _splice(body: ProcessBody, send: Send, stream: streams.Stream, connection: Any) -> None:
     """A child's output from its pipe to the socket, where both can be had. The first of it, which was read to see if
     any comes, takes the head along."""
-    if body.pipe is None or connection is None or not connection.can_splice():
+    if connection is None or not connection.can_splice():
         return
     first = body.take_first()
     await send(_chunk(first))

@@ -1,8 +1,7 @@
-"""A child's stdout by a pipe of ours, for what is sent on as fast as it comes.
+"""A child's output by a pipe of ours, read when it is asked for.
 
-asyncio reads a pipe in pieces of 64 KiB, as much as one holds by itself, and copies each twice. Here more fits into it,
-so that the child need not wait for us each time, and what there is is read at once, when it is asked for; or is moved
-on by splice(2), by who asks how much there is (server/splicing.py).
+asyncio reads a pipe ahead, in pieces of 64 KiB, and copies each twice. Here nothing is read that nobody wants, what
+there is comes at once; or it is moved on by splice(2), by who asks how much there is (server/splicing.py).
 """
 
 import asyncio
@@ -11,22 +10,28 @@ import os
 import select
 import sys
 import termios
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
-SIZE = 1024 * 1024  # bytes; the most that the kernel lets anybody have
+WIDE = 1024 * 1024  # bytes; the most that the kernel lets anybody have
 
 
 class Pipe:
-    """`child_end` goes to the child, and is closed here then; `enough`: bytes in it that are worth a turn of the loop,
-    if more are on their way. Lives on the home loop."""
+    """`child_end` goes to the child, and is closed here then. `wide`: for what is sent on as fast as it comes, more
+    than the kernel's 64 KiB fits into it, so that the child need not wait for us each time. `enough`: bytes in it that
+    are worth a turn of the loop, if more are on their way. Lives on the home loop; is to be closed, or read to its end.
+    """
 
-    def __init__(self) -> None:
+    fd = child_end = -1  # until there are any
+
+    def __init__(self, *, wide: bool = False) -> None:
         self.fd, self.child_end = os.pipe()
         os.set_blocking(self.fd, False)
         self.enough = 0
-        with suppress(OSError):  # a user may have so much in pipes, and no more
-            self.enough = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, SIZE) // 2
+        if wide:
+            with suppress(OSError):  # a user may have so much in pipes, and no more
+                self.enough = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, WIDE) // 2
         self._state = select.poll()
         self._state.register(self.fd, select.POLLIN)
         self._watcher: Callable[[], object] | None = None
@@ -40,9 +45,13 @@ class Pipe:
         """Up to `size` bytes as soon as there are any; b"" at its end, and once it is closed."""
         while self.fd >= 0:
             try:
-                return os.read(self.fd, size)
+                data = os.read(self.fd, size)
             except BlockingIOError:
                 await self._wait()
+            else:
+                if not data:
+                    self.close()
+                return data
         return b""
 
     def count(self) -> int | None:
@@ -90,3 +99,8 @@ class Pipe:
             self.fd = -1
             if watcher is not None:
                 watcher()
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            warnings.warn("a pipe was not closed", ResourceWarning, source=self, stacklevel=2)
+            os.close(self.fd)

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from mediastream import spawning
 from mediastream.limits import UNLIMITED, Limits
 from mediastream.pipe import Pipe
-from mediastream.spawning import PIPE
+from mediastream.spawning import PIPE, Started
 from mediastream.tail import Tail
 
 # A child's reaper must survive the cancellation of whoever waits for it; asyncio keeps only weak references.
@@ -46,9 +46,8 @@ class ChildTimeout(Exception):
 class Child:
     """A running child. Make it with `spawn`, on the home loop; end it with `stop`, which is safe to repeat."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str, pipe: Pipe | None = None) -> None:
-        self._process = process
-        self._pipe = pipe
+    def __init__(self, started: Started, name: str) -> None:
+        self._started = started
         self.name = name
         self._tail = Tail()
         self._reaper = asyncio.create_task(self._reap(), name=f"reap {name}")
@@ -56,7 +55,7 @@ class Child:
         self._reaper.add_done_callback(_reapers.pop)
 
     @classmethod
-    async def spawn(
+    def spawn(
         cls,
         argv: Sequence[str],
         limits: Limits = UNLIMITED,
@@ -70,31 +69,20 @@ class Child:
         """Start `argv`. Raises FileNotFoundError if there is no such program, OSError if none can be started.
 
         `stdin`: what it finds there; unlike its arguments, no other user of the machine sees it. `fed`: it finds
-        there what is offered to it. `wide`: its stdout by a Pipe, for much in little time. `environment`: None is ours
-        without secrets; a program of ours needs its own.
-        Shielded: a cancellation between fork and return would leave a child that nobody owns.
+        there what is offered to it. `wide`: a stdout for much in little time. `environment`: None is ours without
+        secrets; a program of ours needs its own.
+        Nothing is awaited: a cancellation between the start and the return would leave a child that nobody owns.
         """
-
-        async def begin() -> Self:
-            process, pipe = await spawning.start(
-                argv, limits, stdout, stdin, fed=fed, wide=wide, environment=environment
-            )
-            return cls(process, os.path.basename(argv[0]), pipe)
-
-        starting: asyncio.Future[Self] = asyncio.ensure_future(begin())
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(_end_unwanted)
-            raise
+        started = spawning.start(argv, limits, stdout, stdin, fed=fed, wide=wide, environment=environment)
+        return cls(started, os.path.basename(argv[0]))
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._started.process.pid
 
     @property
     def running(self) -> bool:
-        return self._process.returncode is None
+        return not self._started.exit
 
     @property
     def stderr(self) -> str:
@@ -103,27 +91,17 @@ class Child:
 
     async def read(self, size: int) -> bytes:
         """Up to `size` bytes of stdout as soon as there are any; b"" at its end."""
-        if self._pipe is not None:
-            return await self._pipe.read(size)
-        assert self._process.stdout is not None, "spawned without a stdout pipe"
-        return await self._process.stdout.read(size)
+        return await self.stdout.read(size)
 
     @property
-    def pipe(self) -> Pipe | None:
-        """Its stdout, if it was spawned with a wide one."""
-        return self._pipe
+    def stdout(self) -> Pipe:
+        assert self._started.stdout is not None, "spawned without a stdout pipe"
+        return self._started.stdout
 
     def offer(self, data: bytes) -> bool:
-        """Write all of it to stdin if nothing of before is left to be written; else do nothing and say False.
-
-        So what the child has not read yet is one offer at most, and what the pipe holds. Nothing is waited for.
-        """
-        stdin = self._process.stdin
-        assert stdin is not None, "spawned without a stdin pipe"
-        if stdin.transport.is_closing() or stdin.transport.get_write_buffer_size():
-            return False
-        stdin.write(data)
-        return True
+        """Feed it; False if it takes nothing now, or has ended (feeding.py). Nothing is waited for."""
+        assert self._started.stdin is not None, "spawned without a stdin pipe"
+        return self._started.stdin.offer(data)
 
     async def wait(self) -> int:
         """Wait for the child's own end and return its code. Cancelling this does not end the child."""
@@ -136,7 +114,7 @@ class Child:
         """
         if not self._reaper.done():
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+                os.killpg(self.pid, number)
 
     def kill(self) -> None:
         """End the child now; `stop` or `wait` reaps it. What it had said on stdout is lost."""
@@ -158,27 +136,23 @@ class Child:
         return await self.wait()
 
     def _close_pipes(self) -> None:
-        """Close our ends now: a full pipe nobody reads would keep asyncio from reporting the end."""
-        if self._pipe is not None:
-            self._pipe.close()
-        stdin, stdout = map(self._process._transport.get_pipe_transport, (0, 1))  # type: ignore[attr-defined]
-        if stdout is not None:
-            stdout.close()
-        if stdin is not None and not stdin.is_closing():
-            stdin.abort()  # close() would first write what is left, to a reader that is gone
+        for end in (self._started.stdin, self._started.stdout):
+            if end is not None:
+                end.close()
 
     async def _reap(self) -> int:
-        stderr = self._process.stderr
-        assert stderr is not None
-        while chunk := await stderr.read(4096):
-            self._tail.feed(chunk)
-        self._tail.end()
-        return await self._process.wait()
-
-
-def _end_unwanted(starting: "asyncio.Future[Any]") -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().kill()
+        """Its number stays its own, and so its group's, while a grandchild holds stderr open: it is a zombie then."""
+        try:
+            while chunk := await self._started.stderr.read(4096):
+                self._tail.feed(chunk)
+            self._tail.end()
+            await self._started.exit.wait()
+            if self._started.stdin is not None:
+                self._started.stdin.close()
+            return self._started.process.wait()  # at once
+        finally:
+            self._started.stderr.close()
+            self._started.exit.close()
 
 
 async def run(
@@ -191,7 +165,7 @@ async def run(
 
     Raises ChildTimeout after the deadline, OSError if the program cannot be started.
     """
-    child = await Child.spawn(argv, limits)
+    child = Child.spawn(argv, limits)
     said = bytearray()
     try:
         async with asyncio.timeout(timeout):

@@ -4,25 +4,38 @@
   has the kernel end them. The signal is tied to the forking thread, hence the home loop (homeloop.py).
 - preexec_fn is unsafe beside threads (Python's subprocess documentation), so limits are set by programs that exec the
   next one (limits.py): the pid stays the child's own.
+- subprocess uses vfork(2), which copies no page tables. uvloop's own way is fork(2): of a server of 100 MB it takes two
+  milliseconds and more, in which the loop does nothing else, and leaves five descriptors open when there are too few.
 """
 
-import asyncio
 import errno
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from mediastream.exiting import Exit
+from mediastream.feeding import Feed
 from mediastream.limits import Limits, child_environment, guarded
 from mediastream.pipe import Pipe
 
-PIPE = asyncio.subprocess.PIPE
-DEVNULL = asyncio.subprocess.DEVNULL
-DESCRIPTORS = 12  # to start a child takes nine, most of them for a moment
+PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 
 
-async def start(
+@dataclass(frozen=True)
+class Started:
+    """A child, and our ends of what it has."""
+
+    process: "subprocess.Popen[bytes]"
+    exit: Exit
+    stderr: Pipe
+    stdout: Pipe | None
+    stdin: Feed | None
+
+
+def start(
     argv: Sequence[str],
     limits: Limits,
     stdout: int,
@@ -31,22 +44,26 @@ async def start(
     fed: bool,
     wide: bool,
     environment: Mapping[str, str] | None,
-) -> tuple[asyncio.subprocess.Process, Pipe | None]:
-    """The child, for whom `process.Child.spawn` says what is what; with the pipe of its stdout if that is wide."""
+) -> Started:
+    """The child, for whom `process.Child.spawn` says what is what. Returns when it has become `setpriv`."""
     # setpriv would start and then say 127, which looks like the program's own failure.
     if shutil.which(argv[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-    _check_descriptors()
-    with _input(stdin) as source, _output(wide) as pipe:
-        process = await asyncio.create_subprocess_exec(
-            *guarded(argv, limits),
-            stdin=PIPE if fed else source,
-            stdout=stdout if pipe is None else pipe.child_end,
-            stderr=PIPE,
+    with _ends() as ends, _input(stdin) as source:
+        ends.append(stderr := Pipe())
+        if stdout == PIPE:
+            ends.append(output := Pipe(wide=wide))
+        if fed:
+            ends.append(feed := Feed())
+        process = subprocess.Popen(
+            guarded(argv, limits),
+            stdin=feed.child_end if fed else source,
+            stdout=output.child_end if stdout == PIPE else stdout,
+            stderr=stderr.child_end,
             env=child_environment() if environment is None else dict(environment),
             start_new_session=True,
         )
-    return process, pipe
+        return Started(process, _exit(process), stderr, output if stdout == PIPE else None, feed if fed else None)
 
 
 def detach(argv: Sequence[str]) -> None:
@@ -56,16 +73,27 @@ def detach(argv: Sequence[str]) -> None:
     ).returncode = 0  # not ours to wait for: init adopts it when this command ends
 
 
-def _check_descriptors() -> None:
-    """Raises OSError (EMFILE, ENFILE) unless there are enough: uvloop, when it cannot open the next, loses for good
-    those it has opened for the child, and may say errno -1."""
-    opened: list[int] = []
+def _exit(process: "subprocess.Popen[bytes]") -> Exit:
     try:
-        while len(opened) < DESCRIPTORS:
-            opened.append(os.open(os.devnull, os.O_RDONLY))
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+        return Exit(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
+
+
+@contextmanager
+def _ends() -> Iterator[list[Pipe | Feed]]:
+    """Of pipes, to be handed over to a child; all closed if none was started."""
+    ends: list[Pipe | Feed] = []
+    try:
+        yield ends
+    except BaseException:
+        for end in ends:
+            end.close()
+        raise
+    for end in ends:
+        end.handed_over()
 
 
 @contextmanager
@@ -81,18 +109,3 @@ def _input(content: bytes | None) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _output(wide: bool) -> Iterator[Pipe | None]:
-    """A pipe if one is wanted, whose other end the child has after this; closed if none was started."""
-    if not wide:
-        yield None
-        return
-    pipe = Pipe()
-    try:
-        yield pipe
-        pipe.handed_over()
-    except BaseException:
-        pipe.close()
-        raise

@@ -42,7 +42,7 @@ async def open_transcode(
     take_place(limit, light)
     give_back = partial(give_place_back, light)
     try:
-        child = await _spawn(argv, limits, light)
+        child = _spawn(argv, limits, light)
         release = drain.on_begin(child.kill)
         try:
             return ProcessBody(child, await _first_bytes(child), give_back, most)
@@ -68,9 +68,9 @@ def give_place_back(light: bool = False) -> None:
     _running[light] -= 1
 
 
-async def _spawn(argv: list[str], limits: Limits, wide: bool) -> Child:
+def _spawn(argv: list[str], limits: Limits, wide: bool) -> Child:
     try:
-        return await Child.spawn(argv, limits, wide=wide)
+        return Child.spawn(argv, limits, wide=wide)
     except OSError as fault:
         raise system_fault(fault) or TranscodeFailed(f"FFmpeg cannot be started: {fault.strerror}.") from None
 

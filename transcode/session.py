@@ -173,7 +173,7 @@ class Session:
         """One FFmpeg; False if it was killed, by nobody here."""
         if self.ending:
             return True
-        child = self._child = await Child.spawn(self.work.argv(self.next, encoder), self.work.limits(encoder))
+        child = self._child = Child.spawn(self.work.argv(self.next, encoder), self.work.limits(encoder))
         release = drain.on_begin(child.kill)
         cutter = Cutter(self.work.layout, self.next, forced=self.work.encodes_video)
         try:

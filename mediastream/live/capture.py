@@ -89,7 +89,7 @@ class FFmpegCapture:
     @classmethod
     async def open(cls, wanted: Command, source: Source, *, copy: bool) -> "FFmpegCapture":
         try:
-            child = await Child.spawn(wanted.argv, LIMITS, stdin=wanted.stdin)
+            child = Child.spawn(wanted.argv, LIMITS, stdin=wanted.stdin)
         except OSError as fault:
             raise CaptureFailed(Reason.REFUSED, f"FFmpeg cannot be started: {fault.strerror}") from None
         return cls(child, source, copy=copy)

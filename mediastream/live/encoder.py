@@ -141,7 +141,7 @@ class Encoder:
 async def opened(executable: str, size: tuple[int, int], fps: int) -> AsyncIterator[Encoder]:
     """The encoder, its child ended and reaped in the end. Raises EncodingFailed if it cannot be started."""
     try:
-        child = await Child.spawn(argv(executable, size, fps), LIMITS, fed=True)
+        child = Child.spawn(argv(executable, size, fps), LIMITS, fed=True)
     except OSError as fault:
         raise EncodingFailed(f"FFmpeg cannot be started: {fault.strerror}") from None
     try:

@@ -218,7 +218,7 @@ class Ended:
 
 
 async def process_body(code: str, ended: Callable[[], None], first: bytes = b"") -> tuple[ProcessBody, Child]:
-    child = await Child.spawn([sys.executable, "-c", code])
+    child = Child.spawn([sys.executable, "-c", code])
     return ProcessBody(child, first, ended), child
 
 

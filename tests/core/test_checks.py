@@ -1,6 +1,8 @@
 """What is warned of, and what is not."""
 
+import errno
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -27,6 +29,16 @@ def ids(found: Any) -> list[str]:
 
 def test_nothing_is_wrong_with_our_own_settings() -> None:
     assert [message for message in run_checks() if (message.id or "").startswith("mediastream.")] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_a_system_that_does_not_tell_of_a_childs_end_is_an_error(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(pid: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", fail)
+    (message,) = [message for message in run_checks() if message.id == "mediastream.E001"]
+    assert os.strerror(number) in message.msg
 
 
 @pytest.mark.parametrize("name", ["django.middleware.gzip.GZipMiddleware", "tests.core.test_checks.Compress"])

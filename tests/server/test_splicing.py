@@ -38,7 +38,7 @@ class Children:
 
     def giving(self, code: str) -> Callable[..., Coroutine[Any, Any, None]]:
         async def application(scope: Any, receive: Any, send: Any) -> None:
-            child = await Child.spawn([sys.executable, "-c", code], wide=True)
+            child = Child.spawn([sys.executable, "-c", code], wide=True)
             self.started.append(child)
             body = ProcessBody(child, await child.read(chunking.FIRST), self._give_back)
             try:

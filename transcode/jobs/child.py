@@ -58,7 +58,7 @@ async def encode(argv: Sequence[str], bounds: Bounds, report: Report) -> None:
 
     Raises JobFailed when it fails, is idle or takes too long; DiskFull; OSError if it cannot be started.
     """
-    child = await Child.spawn(argv, bounds.limits)
+    child = Child.spawn(argv, bounds.limits)
     try:
         async with asyncio.timeout(bounds.deadline):
             await _follow(child, bounds.idle, report)

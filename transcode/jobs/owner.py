@@ -52,7 +52,7 @@ class Owner:
     async def _serve(self) -> None:
         try:
             # Its log goes to ours; it is a program of ours, and needs the settings that others must not see.
-            self._child = await Child.spawn(ARGV, stdout=2, environment=os.environ)
+            self._child = Child.spawn(ARGV, stdout=2, environment=os.environ)
         except OSError as fault:
             logger.warning("the job worker cannot be started: %s", fault)
             return
