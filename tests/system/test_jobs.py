@@ -86,8 +86,8 @@ def stop(shell: Shell, job: int) -> None:
     shell.run(f"from transcode.jobs import queueing as q; q.cancel({job})")
 
 
-def drafts(server: Server) -> list[Path]:
-    return [path for path in (server.data_dir / "tmp").iterdir() if path.is_file()]
+def drafts(server: Server) -> set[Path]:
+    return {path for path in (server.data_dir / "tmp").iterdir() if path.is_file()}
 
 
 def test_an_upload_gets_thumbnails_by_the_worker(server: Server, shell: Shell, clips: Clips) -> None:
@@ -123,13 +123,13 @@ def test_no_wait_leaves_the_probe_to_the_worker(server: Server, clips: Clips) ->
 
 
 def test_a_cancelled_job_ends_its_ffmpeg_and_leaves_nothing(server: Server, shell: Shell, item: str) -> None:
-    before = drafts(server)
+    before = drafts(server)  # of other jobs, which end when they like
     job = ask(shell, "encode", item)
     encoder = running(server, job)
     assert encoder.nice() == 10 or os.nice(0) > 0  # niceness adds up
     stop(shell, job)
     wait_until(lambda: not encoder.is_running(), 20, "the encoder's end")
-    wait_until(lambda: drafts(server) == before, 20, "its draft gone")
+    wait_until(lambda: drafts(server) <= before, 20, "its draft gone")
     assert row(server, job)["state"] == "cancelled"
 
 

@@ -181,7 +181,7 @@ def test_an_ffmpeg_that_cannot_be_started(client: Client, clips: Clips, monkeypa
 def test_an_ffmpeg_for_which_no_descriptors_are_left_is_asked_for_again(
     client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     media = make_clip(clips, "h264.mp4")
