@@ -12,9 +12,9 @@ from mediastream import access, homeloop
 from mediastream.errors import BadInput
 from mediastream.faults import allow
 from mediastream.feeds import asked, changes, hub
+from mediastream.feeds.alone import CODINGS
 from mediastream.feeds.asked import Asked
 from mediastream.feeds.bodies import FeedBody
-from mediastream.feeds.compressed import CODINGS
 from mediastream.feeds.events import MOST_BYTES, UNNAMED, Event, Format
 from mediastream.feeds.known import KnownTopic, Reading, reading, to_publish
 from mediastream.feeds.models import Topic

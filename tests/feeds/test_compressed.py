@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mediastream import streams
 from mediastream.broadcast import Shared
-from mediastream.feeds import compressed, placing
+from mediastream.feeds import alone, compressed, lane, placing
+from mediastream.feeds.alone import CODINGS
 from mediastream.feeds.bodies import FeedBody
-from mediastream.feeds.compressed import CODINGS
 from mediastream.feeds.events import Event, Format, retraction
 from mediastream.feeds.feed import Feed
 from mediastream.feeds.placing import OLDEST
@@ -92,8 +92,8 @@ class Reader:
 @pytest.fixture(autouse=True)
 def no_lanes_are_left() -> Iterator[None]:
     yield
-    left = len(compressed._working)
-    compressed._working.clear()
+    left = len(lane._working)
+    lane._working.clear()
     assert not left
 
 
@@ -115,8 +115,10 @@ steps = st.lists(
 @given(steps=steps)
 def test_whatever_happens_each_reader_decodes_its_own(policy: Policy, steps: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"JOIN": 4, "BEHIND": 6, "KEPT": 1500, "LARGE": 600, "MOST": 3, "MEMORY": 5000}.items():
-            patch.setattr(compressed, name, value)
+        for name, value in {"JOIN": 4, "BEHIND": 6, "KEPT": 1500, "MOST": 3}.items():
+            patch.setattr(lane, name, value)
+        patch.setattr(compressed, "LARGE", 600)
+        patch.setattr(alone, "MEMORY", 5000)
         patch.setattr(placing, "PLACE", 8)
         asyncio.run(run(Feed("t", Terms(policy, history=12)), steps))
 
@@ -226,7 +228,7 @@ async def test_who_comes_later_goes_in_soon(coding: str) -> None:
     await publish(feed, 1)  # the lane has not had anybody come for long
     assert first.body.subscriber.coded.lane.inside == 2
     (third,) = await begun(feed, coding)
-    await publish(feed, compressed.JOIN - 1)
+    await publish(feed, lane.JOIN - 1)
     assert first.body.subscriber.coded.lane.inside == 2
     await publish(feed, 1)
     assert first.body.subscriber.coded.lane.inside == 3
@@ -272,7 +274,7 @@ async def test_those_that_are_stuck_do_not_keep_others_out(coding: str, attached
     assert stuck.body.subscriber.coded.lane.inside == 1
     stuck.busy = True
     (other,) = await begun(feed, coding)
-    await publish(feed, compressed.JOIN + 3)
+    await publish(feed, lane.JOIN + 3)
     assert other.body.subscriber.coded._at == other.body.subscriber.coded.lane.end
     stuck.busy = False
     feed._try()
@@ -296,7 +298,7 @@ async def test_who_is_behind_is_not_told_what_was_taken_back(coding: str) -> Non
     await publish(feed, 1)
     slow.busy = False
     feed._try()
-    await publish(feed, compressed.JOIN)
+    await publish(feed, lane.JOIN)
     assert quick.body.subscriber.coded.lane.inside == 2
     assert slow.wire[-1] is quick.wire[-1]
     await finish(slow, quick)
@@ -311,9 +313,9 @@ def compressions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was compressed alone."""
     made: list[bytes] = []
     for coding in CODINGS.values():
-        alone = compressed._Alone(coding)
-        monkeypatch.setattr(alone, "_coding", Counted(coding, made))
-        monkeypatch.setitem(compressed._alone, coding.name, alone)
+        counted = alone.Alone(coding)
+        monkeypatch.setattr(counted, "_coding", Counted(coding, made))
+        monkeypatch.setitem(alone.ALONE, coding.name, counted)
     return made
 
 
@@ -428,13 +430,13 @@ async def test_what_a_filter_leaves_out_moves_nobody(coding: str) -> None:
     readers = await begun(feed, coding, 2, keys=frozenset("a"))
     for _ in range(3):
         await publish(feed, 1, "a")
-        await publish(feed, compressed.JOIN + 5, "b")
+        await publish(feed, lane.JOIN + 5, "b")
     readers += await begun(feed, coding, keys=frozenset("a"))
-    for _ in range(compressed.JOIN):
+    for _ in range(lane.JOIN):
         await publish(feed, 1, "a")
-        await publish(feed, compressed.JOIN + 5, "b")
-    lane = readers[0].body.subscriber.coded.lane
-    assert (lane.inside, lane.end) == (3, 3 + compressed.JOIN)
+        await publish(feed, lane.JOIN + 5, "b")
+    shared = readers[0].body.subscriber.coded.lane
+    assert (shared.inside, shared.end) == (3, 3 + lane.JOIN)
     await finish(*readers)
     assert [len(reader.data) for reader in readers] == [23, 23, 20]
 
@@ -443,13 +445,13 @@ async def test_what_a_filter_leaves_out_moves_nobody(coding: str) -> None:
 async def test_each_selection_and_coding_has_a_lane_and_lanes_have_a_bound(
     coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "MOST", 2)
+    monkeypatch.setattr(lane, "MOST", 2)
     feed = Feed("t", Terms())
     readers = [*await begun(feed, coding), *await begun(feed, coding, keys=frozenset("a"))]
     await publish(feed, 1, "a")
     readers += await begun(feed, coding, 2, keys=frozenset("ab"))
     await publish(feed, 2, "a")
-    assert len(compressed._working) == 2
+    assert len(lane._working) == 2
     assert [reader.body.subscriber.coded.lane.inside for reader in readers] == [1, 1, 0, 0]
     assert readers[2].wire[-1] is readers[3].wire[-1]
     await finish(*readers[:2])
@@ -474,11 +476,11 @@ async def test_what_is_large_is_compressed_alone_once(coding: str, monkeypatch: 
 
 
 def test_what_was_compressed_alone_is_forgotten_past_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compressed, "MEMORY", 10_000)
-    alone = compressed._Alone(GZIP)
+    monkeypatch.setattr(alone, "MEMORY", 10_000)
+    kept = alone.Alone(GZIP)
     for number in range(1000):
-        alone(b"%d" % number)
-        assert len(alone._made) < 50
+        kept(b"%d" % number)
+        assert len(kept._made) < 50
 
 
 @BOTH
