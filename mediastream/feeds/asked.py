@@ -6,9 +6,9 @@ from django.http import QueryDict
 
 from mediastream.errors import BadInput
 from mediastream.feeds import cursor
+from mediastream.feeds.batch import Want, want
 from mediastream.feeds.events import MOST_NAME, Format
 from mediastream.feeds.placing import OLDEST
-from mediastream.feeds.subscriber import Want, want
 
 MOST_KEYS = 100
 

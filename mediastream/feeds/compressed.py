@@ -9,8 +9,9 @@ import zlib
 from dataclasses import dataclass
 
 from mediastream.feeds.alone import ALONE
+from mediastream.feeds.batch import Batch, Want
 from mediastream.feeds.lane import CodedBatch, Lane
-from mediastream.feeds.subscriber import Batch, Subscriber, Want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy
 from mediastream.http.pieces import Coding
 

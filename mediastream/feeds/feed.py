@@ -14,12 +14,13 @@ from mediastream.broadcast import Shared
 from mediastream.errors import Busy
 from mediastream.feeds import cursor as cursors
 from mediastream.feeds import saying
+from mediastream.feeds.batch import Batch, Want
 from mediastream.feeds.compressed import Lanes
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import RETRACT, Entry, Event, Format, told
 from mediastream.feeds.history import History, MemoryHistory
 from mediastream.feeds.placing import Reader, next_batch, place
-from mediastream.feeds.subscriber import Batch, Subscriber, Want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy, Terms
 from mediastream.feeds.together import Together
 from mediastream.http.pieces import Coding

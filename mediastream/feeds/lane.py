@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from mediastream.broadcast import Shared
-from mediastream.feeds.subscriber import Batch, Want
+from mediastream.feeds.batch import Batch, Want
 from mediastream.http.pieces import Coding, Stream
 
 JOIN = 20  # events between two pieces with which readers may go in

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mediastream.feeds import cursor as cursors
+from mediastream.feeds.batch import Batch
 from mediastream.feeds.cursor import Cursor
 from mediastream.feeds.events import Entry, told
 from mediastream.feeds.history import History
-from mediastream.feeds.subscriber import Batch, Catching, Subscriber
+from mediastream.feeds.subscriber import Catching, Subscriber
 from mediastream.feeds.terms import Terms
 from mediastream.feeds.together import Together
 

@@ -6,14 +6,11 @@ bounded by what the history holds. A subscriber either has its events written to
 """
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from mediastream.broadcast import Shared, Sink
-from mediastream.feeds.events import Format
+from mediastream.feeds.batch import Batch, Want
 
 if TYPE_CHECKING:
     from mediastream.feeds.compressed import Coded
@@ -26,36 +23,6 @@ class Catching(Enum):
 
     ALL = "all"  # it resumes, and is to miss nothing
     LATEST = "latest"  # it begins, and is to know what is now
-
-
-@dataclass(frozen=True, eq=False)
-class Want:
-    """`keys`: those of the events it wants, None: all. Compared by identity, as each event does it for each reader:
-    those who want the same share one (`want`), or else what is made for them is made twice."""
-
-    form: Format
-    keys: frozenset[str] | None = None
-
-    def takes(self, key: str) -> bool:
-        return self.keys is None or key in self.keys
-
-
-@lru_cache(1024)
-def want(form: Format, keys: frozenset[str] | None = None) -> Want:
-    return Want(form, keys)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What is to be sent next. `upto`: the sequence it reaches; `dropped`: events given up before it."""
-
-    pieces: Collection[bytes]
-    upto: int
-    dropped: int = 0
-
-    @cached_property
-    def joined(self) -> Shared:
-        return Shared(b"".join(self.pieces))
 
 
 class Subscriber:

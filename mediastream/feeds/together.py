@@ -12,7 +12,8 @@ from mediastream.crowd import Crowd
 from mediastream.feeds.events import Format
 
 if TYPE_CHECKING:
-    from mediastream.feeds.subscriber import Subscriber, Want
+    from mediastream.feeds.batch import Want
+    from mediastream.feeds.subscriber import Subscriber
 
 
 class Together:

@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from mediastream import homeloop
 from mediastream.errors import Busy
 from mediastream.feeds import activity, families, hub, relay
+from mediastream.feeds.batch import Want
 from mediastream.feeds.events import Event, Format, retraction
 from mediastream.feeds.families import Family
 from mediastream.feeds.models import Topic
 from mediastream.feeds.placing import OLDEST
-from mediastream.feeds.subscriber import Subscriber, Want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy, Terms
 
 pytestmark = pytest.mark.usefixtures("serving")

@@ -11,11 +11,12 @@ from mediastream import drain, streams
 from mediastream.broadcast import Shared
 from mediastream.errors import Busy
 from mediastream.feeds import feed as feeds
+from mediastream.feeds.batch import Want
 from mediastream.feeds.events import Event, Format
 from mediastream.feeds.feed import Feed
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.saying import retry
-from mediastream.feeds.subscriber import Subscriber, Want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy, Terms
 
 LINES = Want(Format.NDJSON)

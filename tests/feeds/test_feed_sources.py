@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from mediastream.feeds import hub, running, simulator, upstream
+from mediastream.feeds.batch import Want
 from mediastream.feeds.events import Event, Format
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.running import Order
 from mediastream.feeds.simulator import SYMBOLS, Market
 from mediastream.feeds.sources import Kind, Source, SourceInvalid, parse
-from mediastream.feeds.subscriber import Want
 from mediastream.feeds.upstream import SourceLost, events_of
 
 SIMULATOR = Source(Kind.SIMULATOR)

@@ -21,10 +21,11 @@ from django.db import transaction
 from mediastream.environment import ROOT
 from mediastream.errors import Busy
 from mediastream.feeds import hub, relay
+from mediastream.feeds.batch import Want
 from mediastream.feeds.events import Event, Format
 from mediastream.feeds.group import group_of, message_of
 from mediastream.feeds.placing import OLDEST
-from mediastream.feeds.subscriber import Subscriber, Want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy, Terms
 from mediastream.seldom import Seldom
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from mediastream.feeds.batch import want
 from mediastream.feeds.events import Event, Format
 from mediastream.feeds.feed import Feed
-from mediastream.feeds.subscriber import Subscriber, want
+from mediastream.feeds.subscriber import Subscriber
 from mediastream.feeds.terms import Policy, Terms
 from tests.pairs import PairSink, pair, taken
 
