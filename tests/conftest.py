@@ -3,6 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mediastream import drain, rows, watch
 from tests import topics
@@ -13,6 +15,26 @@ from tests.media import BUNDLED, Clips
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take minutes first: else one of them may come last, and leave one of the two processes idle."""
     items.sort(key=lambda item: "system" not in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """In a file, as the server has it: one in memory does not wait for another thread's writing, but fails."""
+    settings.DATABASES["default"]["TEST"]["NAME"] = str(tmp_path_factory.getbasetemp() / f"{worker_id}.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def transactions_of_tests_stay_open() -> Iterator[None]:
+    """Django's handlers close what is within a transaction when a request begins; its test client alone does not."""
+    close = BaseDatabaseWrapper.close_if_unusable_or_obsolete
+
+    def close_unless_in_one(connection: BaseDatabaseWrapper) -> None:
+        if not connection.in_atomic_block:
+            close(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", close_unless_in_one)
+        yield
 
 
 @pytest.fixture(scope="session")

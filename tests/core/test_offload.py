@@ -59,6 +59,7 @@ def is_named(response: HttpResponseBase) -> bool:
 
 
 def test_the_file_is_named_and_nothing_is_sent(file: Path) -> None:
+    homeloop.home()  # which has some of its own
     before = open_descriptors()
     response = answer(file)
     assert open_descriptors() == before

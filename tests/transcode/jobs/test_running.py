@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -414,16 +413,11 @@ def test_a_cancel_ends_the_child_of_a_running_job(clips: Clips, monkeypatch: pyt
     job = queueing.enqueue(Kind.ENCODE, media)
     files, before = stored_files(), child_pids()
 
-    def cancelled() -> bool:
-        """A database in memory, as tests have it, does not wait while another thread writes, but fails."""
-        with suppress(OperationalError):
-            return Job.objects.filter(pk=job.pk, state=State.RUNNING).exists() and queueing.cancel(job.pk)
-        return False
-
     def cancel() -> None:
         try:
-            while not cancelled():
+            while not Job.objects.filter(pk=job.pk, state=State.RUNNING).exists():
                 time.sleep(0.05)
+            queueing.cancel(job.pk)
         finally:
             connection.close()
 
