@@ -13,7 +13,7 @@ from tests.media import BUNDLED, Clips
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take minutes first: else one of them may come last, and leave one of the two processes idle."""
+    """The files that take minutes first: else one of them may come last, and leave the other processes idle."""
     items.sort(key=lambda item: "system" not in item.path.parts)
 
 

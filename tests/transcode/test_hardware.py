@@ -93,7 +93,10 @@ def test_every_name_can_be_set() -> None:
 
 
 @pytest.fixture
-async def ended() -> AsyncIterator[None]:
+async def ended(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Jobs that other tests ran in this process have tried the encoders, too, on another loop."""
+    monkeypatch.setattr(hardware, "_task", None)
+    monkeypatch.setattr(hardware, "_trials", ())
     yield
     await hardware.end()
 
