@@ -12,8 +12,10 @@ class MediastreamConfig(AppConfig):
         from django.db.models.signals import post_delete, post_save
 
         from mediastream import bus, checks
+        from mediastream.exiting import keep_zombies
         from mediastream.visitors import end_tickets, user_changed
 
+        keep_zombies()
         bus.configure(settings.DATA_DIR / "bus")
         user_logged_out.connect(end_tickets)
         post_save.connect(user_changed, get_user_model())

@@ -223,7 +223,6 @@ class ProcessBody(Body):
         size = self._chunking.asked(time.monotonic())
         chunk = b"" if self._drained else await self._read(size)
         if chunk:
-            await asyncio.sleep(0)  # read() does not suspend while there is more
             self._chunking.given(time.monotonic())
             return chunk
         await self.end()

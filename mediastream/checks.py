@@ -20,6 +20,8 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.middleware.gzip import GZipMiddleware
 from django.utils.module_loading import import_string
 
+from mediastream.exiting import pidfd_open
+
 GUIDE = "See docs/servers.md."
 UNFIT = {
     "sync": "serves one request at a time, and ends a stream that lasts longer than its --timeout",
@@ -37,7 +39,7 @@ def register_all() -> None:
 def check_kernel(**_: Any) -> list[CheckMessage]:
     """Before the first FFmpeg fails for it (exiting.py)."""
     try:
-        os.close(os.pidfd_open(os.getpid()))
+        os.close(pidfd_open(os.getpid()))
     except OSError as fault:
         text = f"This system cannot tell of a child's end by pidfd_open(2): {fault.strerror}."
         hint = "Linux 5.3 or later has it; a container's seccomp profile must allow it."

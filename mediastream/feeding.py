@@ -8,6 +8,7 @@ class Feed:
     """`child_end` goes to the child, and is closed here then. Lives on the home loop; is to be closed."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.child_end, self._fd = os.pipe()
         os.set_blocking(self._fd, False)
         self._left = memoryview(b"")  # of the last offer, for which there was no room yet
@@ -27,13 +28,13 @@ class Feed:
         self._left = memoryview(data)
         self._write()
         if self._left:
-            asyncio.get_running_loop().add_writer(self._fd, self._go_on)
+            self._loop.add_writer(self._fd, self._go_on)
         return self._fd >= 0
 
     def _go_on(self) -> None:
         self._write()
         if self._fd >= 0 and not self._left:
-            asyncio.get_running_loop().remove_writer(self._fd)
+            self._loop.remove_writer(self._fd)
 
     def _write(self) -> None:
         try:
@@ -47,9 +48,9 @@ class Feed:
         """The child sees its end; what is left is not written. Safe to repeat."""
         if self.child_end >= 0:
             self.handed_over()
-        if self._fd >= 0:
-            if self._left:
-                asyncio.get_running_loop().remove_writer(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            if self._left and not self._loop.is_closed():
+                self._loop.remove_writer(fd)
             self._left = memoryview(b"")
-            os.close(self._fd)
-            self._fd = -1
+            os.close(fd)

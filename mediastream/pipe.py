@@ -26,12 +26,13 @@ class Pipe:
     fd = child_end = -1  # until there are any
 
     def __init__(self, *, wide: bool = False) -> None:
+        self._loop = asyncio.get_running_loop()
         self.fd, self.child_end = os.pipe()
         os.set_blocking(self.fd, False)
-        self.enough = 0
         if wide:
             with suppress(OSError):  # a user may have so much in pipes, and no more
-                self.enough = fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, WIDE) // 2
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, WIDE)
+        self.enough = fcntl.fcntl(self.fd, fcntl.F_GETPIPE_SZ) // 2
         self._state = select.poll()
         self._state.register(self.fd, select.POLLIN)
         self._watcher: Callable[[], object] | None = None
@@ -42,7 +43,11 @@ class Pipe:
         self.child_end = -1
 
     async def read(self, size: int) -> bytes:
-        """Up to `size` bytes as soon as there are any; b"" at its end, and once it is closed."""
+        """Up to `size` bytes as soon as there are any; b"" at its end, and once it is closed.
+
+        Always suspends: a child that says more than we can read would have the loop for itself.
+        """
+        await asyncio.sleep(0)
         while self.fd >= 0:
             try:
                 data = os.read(self.fd, size)
@@ -65,14 +70,16 @@ class Pipe:
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call `watcher` once, when there is something in it or it has come to its end."""
+        assert self._watcher is None, "somebody waits for it already"
         self._watcher = watcher
-        asyncio.get_running_loop().add_reader(self.fd, self._tell)
+        self._loop.add_reader(self.fd, self._tell)
 
     def unwatch(self) -> None:
         """Safe to repeat."""
         if self._watcher is not None:
             self._watcher = None
-            asyncio.get_running_loop().remove_reader(self.fd)
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self.fd)
 
     def _tell(self) -> None:
         watcher = self._watcher
@@ -95,12 +102,15 @@ class Pipe:
         if self.fd >= 0:
             watcher = self._watcher
             self.unwatch()
-            os.close(self.fd)
-            self.fd = -1
+            self._let_go()
             if watcher is not None:
                 watcher()
 
+    def _let_go(self) -> None:
+        fd, self.fd = self.fd, -1
+        os.close(fd)
+
     def __del__(self) -> None:
         if self.fd >= 0:
+            self._let_go()
             warnings.warn("a pipe was not closed", ResourceWarning, source=self, stacklevel=2)
-            os.close(self.fd)

@@ -78,7 +78,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self._started.process.pid
+        return self._started.pid
 
     @property
     def running(self) -> bool:
@@ -146,11 +146,13 @@ class Child:
             while chunk := await self._started.stderr.read(4096):
                 self._tail.feed(chunk)
             self._tail.end()
-            await self._started.exit.wait()
+            return await self._started.exit.reap()
+        except BaseException:  # of whoever cancels all tasks of a loop: nobody would end it after this
+            self.kill()
+            raise
+        finally:
             if self._started.stdin is not None:
                 self._started.stdin.close()
-            return self._started.process.wait()  # at once
-        finally:
             self._started.stderr.close()
             self._started.exit.close()
 

@@ -28,7 +28,7 @@ PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 class Started:
     """A child, and our ends of what it has."""
 
-    process: "subprocess.Popen[bytes]"
+    pid: int
     exit: Exit
     stderr: Pipe
     stdout: Pipe | None
@@ -45,7 +45,10 @@ def start(
     wide: bool,
     environment: Mapping[str, str] | None,
 ) -> Started:
-    """The child, for whom `process.Child.spawn` says what is what. Returns when it has become `setpriv`."""
+    """The child, for whom `process.Child.spawn` says what is what. Returns when it has become `setpriv`.
+
+    On the home loop alone, which the pipes ask for before there is a child.
+    """
     # setpriv would start and then say 127, which looks like the program's own failure.
     if shutil.which(argv[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
@@ -63,7 +66,7 @@ def start(
             env=child_environment() if environment is None else dict(environment),
             start_new_session=True,
         )
-        return Started(process, _exit(process), stderr, output if stdout == PIPE else None, feed if fed else None)
+        return Started(process.pid, _exit(process), stderr, output if stdout == PIPE else None, feed if fed else None)
 
 
 def detach(argv: Sequence[str]) -> None:
@@ -75,11 +78,13 @@ def detach(argv: Sequence[str]) -> None:
 
 def _exit(process: "subprocess.Popen[bytes]") -> Exit:
     try:
-        return Exit(process.pid)
-    except OSError:
+        told = Exit(process.pid)
+    except BaseException:
         process.kill()
         process.wait()
         raise
+    process.returncode = 0  # for Popen it is over: it would reap by itself what is forgotten
+    return told
 
 
 @contextmanager

@@ -34,7 +34,7 @@ REACH = 3  # a request as far beyond the one being made waits here; for one furt
 IDLE = 30.0  # seconds without a request after which a viewer is taken to have left
 SILENT = 30.0  # seconds FFmpeg may give nothing while it is read
 PATIENCE = 25.0  # seconds a request waits for its segment
-READ = 256 * 1024  # bytes
+READ = 64 * 1024  # bytes, which is what a pipe holds
 REVIVALS = 2  # times an FFmpeg that somebody killed is started again
 RETRY_AFTER = 2  # seconds
 
@@ -113,7 +113,7 @@ class Session:
     def end(self) -> None:
         if not self.ending:
             self.ending = True
-            if self._child is not None:  # else it is being started, and ended as soon as it is there
+            if self._child is not None:  # else none is started any more
                 self._child.kill()
                 self._task.cancel()
 

@@ -1,9 +1,8 @@
 """What is compressed for itself alone, leaning on nothing: a replay, a gap, a heartbeat, what is large."""
 
 from mediastream.broadcast import Shared
-from mediastream.http.pieces import GZIP, ZSTD, Coding
+from mediastream.http.pieces import CODINGS, Coding
 
-CODINGS = {coding.name: coding for coding in (ZSTD, GZIP)}  # the best first; they compress alike, zstd with less work
 MEMORY = 4 * 1024 * 1024  # bytes of what was compressed alone, kept for others who are to get the same
 
 

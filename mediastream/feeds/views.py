@@ -12,7 +12,6 @@ from mediastream import access, homeloop
 from mediastream.errors import BadInput
 from mediastream.faults import allow
 from mediastream.feeds import asked, changes, hub
-from mediastream.feeds.alone import CODINGS
 from mediastream.feeds.asked import Asked
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.events import MOST_BYTES, UNNAMED, Event, Format
@@ -21,7 +20,7 @@ from mediastream.feeds.models import Topic
 from mediastream.feeds.sources import SIMULATOR
 from mediastream.feeds.upstream import key_of
 from mediastream.http.coding import choose
-from mediastream.http.pieces import Coding
+from mediastream.http.pieces import CODINGS, Coding
 from mediastream.lean import lean, takes_body
 from mediastream.responses import StreamResponse, headers_only
 from mediastream.streams import Label

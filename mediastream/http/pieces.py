@@ -129,3 +129,4 @@ def _flushed(frame: "zstandard.ZstdCompressionObj", plain: bytes) -> bytes:
 
 GZIP: Coding = _Gzip()
 ZSTD: Coding = _Zstd()
+CODINGS = {coding.name: coding for coding in (ZSTD, GZIP)}  # the best first; they compress alike, zstd with less work

@@ -21,7 +21,7 @@ from mediastream.live.sources import DEVICE, TEST, Source
 from mediastream.live.terms import Terms
 from mediastream.process import Child
 
-READ = 256 * 1024  # bytes
+READ = 64 * 1024  # bytes, which is what a pipe holds
 _NO_SUCH_FORMAT = "Cannot find a proper format"
 HEADER_WAIT = 1.0  # seconds after the first picture for what was said of the input, which comes by another pipe
 

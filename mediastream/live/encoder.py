@@ -22,7 +22,7 @@ from mediastream.live.frames import Frame
 from mediastream.live.limits import LIMITS
 from mediastream.process import Child
 
-READ = 256 * 1024  # bytes
+READ = 64 * 1024  # bytes, which is what a pipe holds
 GOP = 2  # seconds from one keyframe to the next: what a joiner is given, and a slow viewer skips, at most
 FIRST = 15.0  # seconds FFmpeg may take to its first fragment
 STALLED = 6.0  # seconds it may give nothing while it is given pictures

@@ -32,13 +32,18 @@ class FineTimer:
         self._coarse: asyncio.TimerHandle | None = None
         self._fd = _create(time.CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
         if self._fd >= 0:
-            self._loop.add_reader(self._fd, self._due)
+            try:
+                self._loop.add_reader(self._fd, self._due)
+            except BaseException:
+                os.close(self._fd)
+                raise
 
     def start(self, seconds: float) -> None:
         """Call the callback once after `seconds`: more than 0, less than 1."""
         if self._fd >= 0:
             _set(self._fd, 0, ctypes.byref(TimerSpec(0, 0, 0, int(seconds * 1e9))), None)
         else:
+            self._cancel()
             self._coarse = self._loop.call_later(seconds, self._callback)
 
     def _due(self) -> None:
@@ -48,9 +53,12 @@ class FineTimer:
 
     def close(self) -> None:
         """Safe to repeat."""
-        if self._coarse is not None:
-            self._coarse.cancel()
+        self._cancel()
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
+
+    def _cancel(self) -> None:
+        if self._coarse is not None:
+            self._coarse.cancel()

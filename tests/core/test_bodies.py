@@ -326,7 +326,7 @@ async def test_a_body_made_while_draining_sends_nothing() -> None:
 
 
 def test_the_servers_own_loop_sees_the_same() -> None:
-    """uvloop's pipes are another implementation than asyncio's."""
+    """uvloop has another way to watch pipes than asyncio."""
 
     async def main() -> None:
         await test_closing_kills_the_child_and_gives_back_its_place_once()

@@ -36,7 +36,7 @@ def test_a_system_that_does_not_tell_of_a_childs_end_is_an_error(monkeypatch: py
     def fail(pid: int) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "pidfd_open", fail)
+    monkeypatch.setattr(checks, "pidfd_open", fail)
     (message,) = [message for message in run_checks() if message.id == "mediastream.E001"]
     assert os.strerror(number) in message.msg
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import subprocess
@@ -17,10 +16,8 @@ import uvloop
 
 from mediastream import process, spawning
 from mediastream.limits import Limits
-from mediastream.pipe import Pipe
 from mediastream.process import Child, ChildTimeout
 from mediastream.tail import LINE_BYTES, LINES
-from tests.exhaustion import descriptors_left, open_descriptors
 
 DEADLINE = 20.0  # seconds; generous, as the machine may be busy
 IGNORES_TERM = (
@@ -111,34 +108,6 @@ async def test_what_a_child_is_given_to_read_is_no_argument() -> None:
 async def test_a_child_that_is_given_nothing_reads_nothing() -> None:
     ended = await process.run(python("import sys; print(repr(sys.stdin.read()))"), DEADLINE)
     assert ended.stdout == b"''\n"
-
-
-async def test_a_child_is_fed() -> None:
-    child = Child.spawn(python("import sys\nfor line in sys.stdin: print('got', line, end='', flush=True)"), fed=True)
-    for word in (b"one", b"two"):
-        assert child.offer(word + b"\n")
-        assert await line(child) == b"got " + word + b"\n"
-    await child.stop()
-    assert not child.offer(b"three")
-
-
-async def test_a_child_that_does_not_read_is_not_waited_for() -> None:
-    """What does not fit into the pipe waits here, and no more than one offer does."""
-    child = Child.spawn(python("import time; time.sleep(60)"), fed=True)
-    offers = [child.offer(bytes(1024 * 1024)) for _ in range(5)]
-    assert offers == [True, False, False, False, False]
-    await child.stop()
-    assert gone(child.pid)
-
-
-async def test_a_child_that_has_ended_takes_nothing_and_harms_nobody() -> None:
-    child = Child.spawn(python("pass"), fed=True)
-    assert await finished(child) == 0
-    for _ in range(10):
-        child.offer(b"late" * 100_000)
-        await asyncio.sleep(0)
-    assert not child.offer(b"late")
-    await child.stop()
 
 
 async def test_stderr_is_drained_and_only_its_tail_kept() -> None:
@@ -340,7 +309,7 @@ def test_the_child_dies_with_a_parent_that_is_killed(runner: Any, number: int) -
 
 
 def test_the_servers_own_loop_sees_the_same() -> None:
-    """The server runs uvloop, whose children and pipes are another implementation than asyncio's."""
+    """The server runs uvloop, which has another way to watch pipes than asyncio."""
 
     async def main() -> None:
         for work in (
@@ -365,57 +334,3 @@ async def test_detached_work_outlives_its_starter(tmp_path: Path) -> None:
         while not (note.exists() and note.read_text()):
             await asyncio.sleep(0.01)
     assert note.read_text() == "True"
-
-
-@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_child_for_which_no_descriptors_are_left_costs_none(runner: Any) -> None:
-    """Whichever of those it needs is the one too many."""
-
-    async def attempt() -> None:
-        child = process.Child.spawn(["sleep", "0"], fed=True)
-        await child.wait()
-        await child.stop()
-
-    async def attempts() -> None:
-        await attempt()
-        before = open_descriptors()
-        for left in range(8):
-            with descriptors_left(left), pytest.raises(OSError, match="Too many open files") as raised:
-                await attempt()
-            assert raised.value.errno == errno.EMFILE
-            assert open_descriptors() == before
-        with descriptors_left(8):
-            await attempt()
-        assert open_descriptors() == before
-
-    runner(attempts())
-
-
-@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_child_whose_end_could_not_be_told_is_none(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
-
-    def fail(pid: int) -> int:
-        started.append(pid)
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    async def main() -> None:
-        before = open_descriptors()
-        with pytest.raises(OSError, match="not implemented"):
-            process.Child.spawn(["sleep", "60"], fed=True)
-        assert open_descriptors() == before
-        assert not Path(f"/proc/{started[0]}").exists()
-
-    monkeypatch.setattr(os, "pidfd_open", fail)
-    runner(main())
-
-
-async def test_a_pipe_that_nobody_closes_is_told_of() -> None:
-    pipe = Pipe()
-    descriptors = pipe.fd, pipe.child_end
-    pipe.handed_over()
-    with pytest.warns(ResourceWarning, match="a pipe was not closed"):
-        del pipe
-    for descriptor in descriptors:
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)

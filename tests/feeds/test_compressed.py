@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from mediastream import streams
 from mediastream.broadcast import Shared
 from mediastream.feeds import alone, compressed, lane, placing
-from mediastream.feeds.alone import CODINGS
 from mediastream.feeds.batch import want
 from mediastream.feeds.bodies import FeedBody
 from mediastream.feeds.events import Event, Format, retraction
 from mediastream.feeds.feed import Feed
 from mediastream.feeds.placing import OLDEST
 from mediastream.feeds.terms import Policy, Terms
-from mediastream.http.pieces import Coding
+from mediastream.http.pieces import CODINGS, Coding
 from mediastream.http.sse import Parser
 from tests.decoding import Decoder, decoded
 from tests.feeds.test_feed import turn

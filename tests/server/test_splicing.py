@@ -36,9 +36,9 @@ class Children:
         self.started: list[Child] = []
         self.given_back = 0
 
-    def giving(self, code: str) -> Callable[..., Coroutine[Any, Any, None]]:
+    def giving(self, code: str, *, wide: bool = True) -> Callable[..., Coroutine[Any, Any, None]]:
         async def application(scope: Any, receive: Any, send: Any) -> None:
-            child = Child.spawn([sys.executable, "-c", code], wide=True)
+            child = Child.spawn([sys.executable, "-c", code], wide=wide)
             self.started.append(child)
             body = ProcessBody(child, await child.read(chunking.FIRST), self._give_back)
             try:
@@ -103,10 +103,11 @@ def read_chunked(client: socket.socket) -> bytes:
     return b"".join(found)
 
 
+@pytest.mark.parametrize("wide", [True, False])
 def test_the_framing_is_exact_and_the_connection_is_kept(
-    serve: Callable[..., Serving], children: Children, spliced: list[int]
+    serve: Callable[..., Serving], children: Children, spliced: list[int], wide: bool
 ) -> None:
-    serving = serve(children.giving(ALL))
+    serving = serve(children.giving(ALL, wide=wide))
     with serving.connect() as client:
         for _ in range(3):
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -150,6 +151,17 @@ def test_small_pieces_in_quick_succession_leave_together(serve: Callable[..., Se
         found, _ = chunks(read_to_end(client).partition(b"\r\n\r\n")[2])
     assert sum(map(len, found)) == 10_000_000
     assert len(found) < 5_000
+
+
+def test_what_comes_within_the_pause_leaves_together(
+    serve: Callable[..., Serving], children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splicing, "GATHER", 0.5)
+    serving = serve(children.giving("import os, time\nfor _ in range(20): os.write(1, b'some'); time.sleep(0.01)"))
+    with serving.ask("GET / HTTP/1.1\r\nConnection: close") as client:
+        found, _ = chunks(read_to_end(client).partition(b"\r\n\r\n")[2])
+    assert b"".join(found) == b"some" * 20
+    assert len(found) < 10
 
 
 def test_a_piece_that_none_follows_is_not_kept_back(
