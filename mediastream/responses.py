@@ -132,18 +132,16 @@ async def file_response(
     right: Right[Any] | None = None,
     filename: str | None = None,
     download: bool = False,
+    file: OpenFile | None = None,
 ) -> HttpResponseBase:
     """A stored file by RFC 9110: preconditions, then ranges, then the bytes.
 
-    `identity`: the stored name. It is never used twice, so with the size it makes a strong ETag; a time
-    of change would not (two writes within its granularity). Raises Unknown if the file is gone.
+    `file`: it, if it is open already; it is closed here. `identity`: the stored name. It is never used twice, so with
+    the size it makes a strong ETag; a time of change would not (two writes within its granularity). Raises Unknown if
+    the file is gone.
     """
-    try:
-        file = await homeloop.run(OpenFile.open(path))
-    except (FileNotFoundError, NotADirectoryError):
-        raise Unknown("The file of this item is gone from the storage; upload it again.") from None
-    except OSError as fault:
-        raise system_fault(fault) or Fault(f"The file of this item cannot be opened ({fault.strerror}).") from None
+    if file is None:
+        file = await _opened(path)
     response = _response_of(request, _Delivery(FileContent(file), content_type, label, right), identity, cache_control)
     if filename is not None:
         response["Content-Disposition"] = _disposition(download, filename)
@@ -155,6 +153,15 @@ async def file_response(
     if right is not None:
         right.give_ticket(request, response)
     return response
+
+
+async def _opened(path: Path) -> OpenFile:
+    try:
+        return await homeloop.run(OpenFile.open(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise Unknown("The file of this item is gone from the storage; upload it again.") from None
+    except OSError as fault:
+        raise system_fault(fault) or Fault(f"The file of this item cannot be opened ({fault.strerror}).") from None
 
 
 def content_response(

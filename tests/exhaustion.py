@@ -3,7 +3,7 @@
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -29,4 +29,9 @@ def descriptors_left(count: int) -> Iterator[None]:
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    """But for the database's, which each thread that has asked it keeps open for a while."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            count += ".sqlite3" not in os.readlink(f"/proc/self/fd/{name}")
+    return count

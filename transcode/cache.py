@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mediastream.errors import NO_ROOM, DiskFull
+from mediastream.openfile import OpenFile
 
 DRAFT = ".draft-"
 
@@ -58,6 +59,14 @@ class Cache:
             return None
         self._sizes.move_to_end(key)
         return path
+
+    async def open(self, key: str) -> tuple[Path, OpenFile] | None:
+        """As `find`, and open. Raises OSError."""
+        path = await self.find(key)
+        try:
+            return (path, await OpenFile.open(path)) if path is not None else None
+        except FileNotFoundError:  # given up meanwhile, unless it is pinned
+            return None
 
     def has(self, key: str) -> bool:
         return key in self._sizes

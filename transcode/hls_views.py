@@ -14,14 +14,14 @@ from django.urls import path, reverse
 
 from media_library.items import Item, right_to
 from mediastream import access, homeloop, tickets
-from mediastream.errors import BadInput, Busy, NoRight, Unknown
+from mediastream.errors import BadInput, NoRight, Unknown
 from mediastream.faults import allow
 from mediastream.lean import lean
 from mediastream.responses import file_response, headers_only
 from transcode import hls, offers, player, playlists
 from transcode.cutter import INIT
 from transcode.decision import decide
-from transcode.session import RETRY_AFTER, Work
+from transcode.session import Work
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 3600  # seconds: a segment's address goes with its player
@@ -93,15 +93,16 @@ async def segment(request: HttpRequest, media_id: uuid.UUID, rendition: str, par
     work = await _work(item, rendition)
     if number >= len(work.layout):
         raise Unknown(f"There are {len(work.layout)} segments.")
-    made = await homeloop.run(hls.sessions().segment(work, number, viewer))
-    right = await right_to(request, media_id)  # FFmpeg may have taken seconds
+    path, file = await homeloop.run(hls.sessions().segment(work, number, viewer))
     try:
-        return await file_response(
-            request, made, identity=work.key_of(number), content_type=f"{work.kind}/mp4",
-            cache_control=access.cache_control(item.visibility, MAX_AGE), right=right, label=item.label("hls"),
-        )  # fmt: skip
-    except Unknown:  # the cache gave it up in the moment before it was opened
-        raise Busy("This part was given up for another; try again.", RETRY_AFTER) from None
+        right = await right_to(request, media_id)  # FFmpeg may have taken seconds
+    except BaseException:
+        file.close()
+        raise
+    return await file_response(
+        request, path, file=file, identity=work.key_of(number), content_type=f"{work.kind}/mp4",
+        cache_control=access.cache_control(item.visibility, MAX_AGE), right=right, label=item.label("hls"),
+    )  # fmt: skip
 
 
 @lean

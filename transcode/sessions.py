@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mediastream import drain
 from mediastream.errors import Busy
+from mediastream.openfile import OpenFile
 from transcode import registry
 from transcode.cache import Cache
 from transcode.cutter import INIT
@@ -63,8 +64,9 @@ class Sessions:
     def running(self) -> int:
         return sum(map(len, self._open.values()))
 
-    async def segment(self, work: Work, number: int, viewer: str) -> Path:
-        """The file of a segment (INIT: the init segment), made if need be. Raises Busy, DiskFull, TranscodeFailed."""
+    async def segment(self, work: Work, number: int, viewer: str) -> tuple[Path, OpenFile]:
+        """The file of a segment (INIT: the init segment), made if need be. It is opened before it may be given up for
+        another. Raises Busy, DiskFull, TranscodeFailed, OSError."""
         if drain.begun():
             raise Busy("The server is stopping; try again in a moment.", RETRY_AFTER)
         watching = self._of(viewer, work.kind)
@@ -72,21 +74,21 @@ class Sessions:
         key = work.key_of(number)
         self.cache.pin(key)
         try:
-            path = await self.cache.find(key)
-            if path is not None:
+            found = await self.cache.open(key)
+            if found is not None:
                 self._follow(watching, work, number, viewer)
-                return path
+                return found
             session = self._covering(work, number) or await self._begin(watching, aim, number, viewer)
             if session is not None:
                 self._watch(watching, session, viewer)
                 session.join(viewer, number)
                 await session.wait(number)
-            path = await self.cache.find(key)
+            found = await self.cache.open(key)
         finally:
             self.cache.unpin(key)
-        if path is None:
+        if found is None:
             raise Busy("This part was given up for another; try again.", RETRY_AFTER)
-        return path
+        return found
 
     def leave(self, item: str, viewer: str) -> None:
         """A player has gone: what it alone watched of this item ends."""

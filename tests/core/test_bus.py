@@ -15,7 +15,7 @@ import pytest
 from mediastream import bus
 from mediastream.bus import Lease, Listener
 from mediastream.environment import ROOT
-from tests.media_library.conftest import open_descriptors
+from tests.exhaustion import open_descriptors
 from tests.system.harness import wait_until
 
 Heard = list[tuple[str, str]]

@@ -13,7 +13,7 @@ from mediastream.environment import Sendfile
 from mediastream.errors import Fault, PreconditionFailed, RangeNotSatisfiable
 from mediastream.responses import StreamResponse, file_response
 from mediastream.streams import Label
-from tests.media_library.conftest import open_descriptors
+from tests.exhaustion import open_descriptors
 
 # Closing a response ends its request, of which Django tells its database connections.
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from mediastream.bodies import Body, OpenFile
 from mediastream.errors import Exhausted, Fault, PreconditionFailed, RangeNotSatisfiable, StreamCut, Unknown
 from mediastream.responses import StreamResponse, file_response, headers_only
 from mediastream.streams import Label
-from tests.media_library.conftest import open_descriptors
+from tests.exhaustion import open_descriptors
 
 # Closing a response ends its request, of which Django tells its database connections.
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from mediastream import bus, homeloop, rows, streams, watch
 from mediastream.request_threads import SHARED, lean_threads, shared_threads
 from mediastream.rows import Rows
 from mediastream.streams import Label, Stream
-from tests.media_library.conftest import open_descriptors
+from tests.exhaustion import open_descriptors
 
 pytestmark = pytest.mark.usefixtures("watched")
 SOON = 5.0  # seconds: of a machine with other things to do

@@ -12,6 +12,7 @@ from mediastream import homeloop
 from mediastream.live import registry
 from mediastream.live.models import Camera
 from mediastream.wsgi import application
+from tests.exhaustion import open_descriptors
 from tests.media import Clips
 from tests.media_library.conftest import (
     CONTENT,
@@ -21,7 +22,6 @@ from tests.media_library.conftest import (
     make_clip,
     make_media,
     make_visitor,
-    open_descriptors,
     stored_files,
 )
 from transcode import registry as transcodes

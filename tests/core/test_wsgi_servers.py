@@ -15,8 +15,9 @@ from mediastream.chunking import MOST
 from mediastream.errors import StreamCut
 from mediastream.wsgi_servers import PAGE_PATIENCE, FileSpan
 from tests.core.test_wsgi import Call
+from tests.exhaustion import open_descriptors
 from tests.media import Clips
-from tests.media_library.conftest import CONTENT, make_clip, make_media, open_descriptors
+from tests.media_library.conftest import CONTENT, make_clip, make_media
 
 pytestmark = pytest.mark.django_db
 

@@ -1,7 +1,6 @@
 """What tests above the pure floors share: rows made without an upload, visitors, and what leaks would show in."""
 
 import functools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,3 @@ def stored_files() -> set[Path]:
 def child_pids() -> set[int]:
     """Our own children. Not theirs: a server that other tests started may have some at any time."""
     return {child.pid for child in psutil.Process().children()}
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))

@@ -20,7 +20,8 @@ from media_library.models import Media
 from mediastream.errors import StreamCut
 from mediastream.http.conditional import format_date
 from tests import ranges
-from tests.media_library.conftest import client_of, make_media, make_visitor, open_descriptors
+from tests.exhaustion import open_descriptors
+from tests.media_library.conftest import client_of, make_media, make_visitor
 from tests.ranges import CONTENT, SIZE
 
 pytestmark = pytest.mark.django_db

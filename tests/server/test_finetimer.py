@@ -1,7 +1,6 @@
 """A wait shorter than the loops' own, on both of them."""
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,6 +9,7 @@ import uvloop
 
 from mediastream.server import finetimer
 from mediastream.server.finetimer import FineTimer
+from tests.exhaustion import open_descriptors
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 Run = Callable[[Main], None]
@@ -55,12 +55,12 @@ def test_a_closed_one_calls_nobody_and_holds_no_descriptor(run: Run, timer_of: t
     async def main() -> None:
         called: list[bool] = []
         await asyncio.sleep(0)
-        before = os.listdir("/proc/self/fd")
+        before = open_descriptors()
         timer = timer_of(lambda: called.append(True))
         timer.start(0.005)
         timer.close()
         timer.close()
-        assert os.listdir("/proc/self/fd") == before
+        assert open_descriptors() == before
         await asyncio.sleep(0.03)
         assert called == []
 

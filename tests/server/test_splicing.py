@@ -20,6 +20,7 @@ from mediastream.process import Child
 from mediastream.responses import StreamResponse
 from mediastream.server import sending, splicing
 from mediastream.streams import Label
+from tests.exhaustion import open_descriptors
 from tests.server.serving import Serving, read_to_end, wait_until
 
 SIZE = 5_000_000
@@ -226,7 +227,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(
         client.close()
         serving.wait_for_no_client()
         children.wait_for_none()
-        return len(os.listdir("/proc/self/fd"))
+        return open_descriptors()
 
     baseline = leave()
     assert [leave() for _ in range(8)][-1] <= baseline

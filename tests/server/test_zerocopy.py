@@ -14,6 +14,7 @@ import pytest
 
 from mediastream.server import sending, zerocopy
 from mediastream.server.connection import ZERO_COPY
+from tests.exhaustion import open_descriptors
 from tests.server.serving import Serving, read_response, read_to_end
 
 SIZE = 5_000_000
@@ -131,7 +132,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_descriptor(
                 break
             threading.Event().wait(0.01)
         assert not serving.worker.connections
-        return len(os.listdir("/proc/self/fd"))
+        return open_descriptors()
 
     leave()
     baseline = settled()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import psutil
@@ -18,12 +19,14 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from mediastream import homeloop
+from mediastream import homeloop, process
+from tests.exhaustion import open_descriptors
 from tests.media import Clips
 from tests.media_library.conftest import client_of, collect_static, make_clip, make_visitor
+from tests.system.harness import wait_until
 from tests.transcode.assembled import VIEWER, addresses, fetch, init_address, largest_gap, playlist, timeline
 from tests.transcode.conftest import forget
-from transcode import cache, hls, registry, sessions
+from transcode import cache, hls, hls_views, registry, sessions
 from transcode.session import AHEAD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_hls")]
@@ -289,3 +292,31 @@ def test_a_ticket_in_the_query_is_repeated_in_every_address(clips: Clips) -> Non
 
 def test_only_text_subtitles_are_served(client: Client, clips: Clips) -> None:
     fetch(client, f"/media/{make_clip(clips, 'subtitled.mkv').pk}/subtitles/1.vtt", 404)
+
+
+def test_what_is_given_up_before_it_was_sent_is_sent(
+    client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small cache is full of others' segments by the time that the right was asked for again."""
+    media = make_clip(clips, "h264.mp4")
+    _, segments = playlist(client, f"/media/{media.pk}/hls/", "video-copy")
+    homeloop.call(hls.close_all(), 20)
+    wait_until(lambda: not process.running(), 20, "no FFmpeg")
+    before, right_to, store = open_descriptors(), hls_views.right_to, hls.store()
+    gone: list[str] = []
+
+    async def emptied() -> None:
+        all_there = list(store._sizes)
+        gone.extend(all_there)
+        await store._delete(all_there)
+
+    async def asked(*arguments: Any) -> Any:
+        if any(key.endswith("/0.m4s") for key in store._sizes):
+            await homeloop.run(emptied())
+        return await right_to(*arguments)
+
+    monkeypatch.setattr(hls_views, "right_to", asked)
+    assert fetch(client, segments[0])[4:8] == b"moof"
+    assert gone
+    homeloop.call(hls.close_all(), 20)
+    wait_until(lambda: open_descriptors() == before, 20, "the end of its FFmpeg")
