@@ -29,6 +29,8 @@ class Squeeze:
     """The limit of a running worker lowered to `more` over the descriptors it has, which may be below 0."""
 
     def __init__(self, server: Server, more: int) -> None:
+        # The FFmpeg that is asked for its version at the start leaves numbers free when it ends.
+        wait_until(lambda: not server.worker().children(), 20, "no child")
         self.pid = server.worker().pid
         self.hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)[1]
         self.more = more
