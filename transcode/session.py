@@ -76,6 +76,7 @@ class Session:
         self._ended = ended
         self._seen: dict[str, float] = {}  # viewers, and when each asked last
         self._wanted = first
+        self._init = b""  # the init segment, once it is made: the cache may give it up, and FFmpeg tells it once
         self._spared: list[int] = []  # the segments that the cache gives up last: those no player has reached
         self._news = asyncio.Event()
         self._child: Child | None = None
@@ -123,6 +124,9 @@ class Session:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not self._cache.has(key):
+                    if number == INIT and self._init:
+                        await self._cache.put(key, self._init)
+                        break
                     if self.failure is not None:
                         raise self.failure
                     if self.over.is_set() or self.ending:
@@ -228,7 +232,9 @@ class Session:
             self._cache.spare(key)
             self._spared.append(number)
         await self._cache.put(key, data)
-        if number != INIT:
+        if number == INIT:
+            self._init = data
+        else:
             self.next = number + 1
         self._tell()
 

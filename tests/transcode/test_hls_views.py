@@ -320,3 +320,20 @@ def test_what_is_given_up_before_it_was_sent_is_sent(
     assert gone
     homeloop.call(hls.close_all(), 20)
     wait_until(lambda: open_descriptors() == before, 20, "the end of its FFmpeg")
+
+
+def test_an_init_segment_that_was_given_up_is_there_again_while_its_session_lives(
+    client: Client, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session tells it once, at its beginning, and is waited for by whoever comes later."""
+    monkeypatch.setattr("transcode.session.PATIENCE", 3.0)
+    base = f"/media/{make_clip(clips, 'long.mp4').pk}/hls/"
+    init, segments = playlist(client, base, "video-copy")
+    fetch(client, segments[0])
+    store = hls.store()
+    [key] = [key for key in store._sizes if key.endswith("/init.mp4")]
+    homeloop.call(store._delete([key]), 20)
+    assert hls.sessions().running == 1
+    text = fetch(client, f"{base}video-copy/index.m3u8?viewer={VIEWER}").decode()
+    assert fetch(client, f"{base}video-copy/{init_address(text)}") == init
+    assert hls.sessions().running == 1
