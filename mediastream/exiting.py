@@ -39,7 +39,12 @@ class Exit:
         self._pid = pid
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._fd = pidfd_open(pid)
+        self._fd = -1
+        try:
+            self._fd = pidfd_open(pid)
+        except ProcessLookupError:  # it is gone already, where the kernel keeps no zombies
+            self._ended.set()
+            return
         try:
             self._loop.add_reader(self._fd, self._tell)
         except BaseException:

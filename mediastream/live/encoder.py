@@ -92,7 +92,7 @@ class Encoder:
 
     def offer(self, frame: Frame) -> bool:
         """Give it a picture of now; False if it is too far behind."""
-        now = time.monotonic()
+        now, shown = time.monotonic(), time.time()
         behind = len(self._offered) >= IN_FLIGHT and now - self._last_at < NUDGE
         if self._began is None:
             self._began = now
@@ -102,7 +102,7 @@ class Encoder:
             streams.drop("encoder")
             return False
         self._last, self._last_at = at, now
-        self._offered.append((at, frame.captured, time.time()))
+        self._offered.append((at, frame.captured, shown))
         return True
 
     async def read(self) -> list[Init | Encoded]:

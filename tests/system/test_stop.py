@@ -198,13 +198,19 @@ def test_a_second_start_is_quick_and_says_no_password(seeded: Path, tmp_path: Pa
 def test_a_signal_during_the_set_up_ends_its_steps(tmp_path: Path) -> None:
     environment = {**os.environ, "MEDIASTREAM_DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())}
     script = subprocess.Popen([ROOT / "script" / "server"], env=environment, stderr=subprocess.DEVNULL)
-    started = psutil.Process(script.pid)
-    wait_until(
-        lambda: [child for child in started.children(recursive=True) if child.name().startswith("ffmpeg")],
-        60,
-        "a demo clip",
-    )
-    children = started.children(recursive=True)
-    script.terminate()
-    assert script.wait(10) == 143
-    wait_until(lambda: not any(alive(child) for child in children), 5, "the steps' end")
+    try:
+        started = psutil.Process(script.pid)
+        wait_until(lambda: any(map(_is_ffmpeg, started.children(recursive=True))), 60, "a demo clip")
+        children = started.children(recursive=True)
+        script.terminate()
+        assert script.wait(10) == 143
+        wait_until(lambda: not any(alive(child) for child in children), 5, "the steps' end")
+    finally:
+        script.kill()
+        script.wait()
+
+
+def _is_ffmpeg(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.name().startswith("ffmpeg")
+    return False
