@@ -115,8 +115,8 @@ def test_a_page_turns_grey_when_the_source_freezes_and_comes_back(own_server: Se
         expect(page.locator(".state")).to_have_text("live", timeout=WAIT)
         frozen = own_server.ffmpegs()
         frozen[0].suspend()
-        wait_until(lambda: not frozen[0].is_running(), 40, "the frozen FFmpeg to be given up")
-        wait_until(own_server.ffmpegs, 40, "another to be started")
+        wait_until(lambda: not frozen[0].is_running(), 15, "the frozen FFmpeg to be given up")
+        wait_until(own_server.ffmpegs, 15, "another to be started")
         frozen = own_server.ffmpegs()
         frozen[0].suspend()  # before its first picture, or soon after
         expect(page.locator(".stale .state")).to_have_text(re.compile(r"\d+ s ago"), timeout=WAIT)
